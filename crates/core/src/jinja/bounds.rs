@@ -1,7 +1,7 @@
-//! The bounds of values in templates. A list inside a list costs the engine little to make, but each
-//! level costs it stack to print, compare or free, and a list of large lists can be far larger than
-//! its steps suggest. So every value that is kept in a variable, or passed to a call, is checked
-//! first; [`guarded`](super::guard::guarded) inserts these filters.
+//! The bounds of values in templates. A list inside a list costs the engine little to make, but
+//! each level costs it stack to print, compare or free, and a list of large lists can be far larger
+//! than its steps suggest. So every value that is kept in a variable, or passed to a call, is
+//! checked first; [`guarded`](super::guard::guarded) inserts these filters.
 
 use minijinja::value::{DynObject, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Environment, Error, State, Value};
@@ -42,8 +42,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeper {
     Variable,
-    /// A namespace lives longer than the block that changes it, so it may contain nothing that could
-    /// lead back to itself.
+    /// A namespace lives longer than the block that changes it, so it may contain nothing that
+    /// could lead back to itself.
     Namespace,
     /// A cycler or joiner, whose contents are not checked again.
     Cycler,

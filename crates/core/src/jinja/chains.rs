@@ -1,5 +1,5 @@
-//! The length of expressions and of `elif` chains in a source. The engine calls itself for each part
-//! of a chain, with no bound of its own, before it runs anything.
+//! The length of expressions and of `elif` chains in a source. The engine calls itself for each
+//! part of a chain, with no bound of its own, before it runs anything.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;

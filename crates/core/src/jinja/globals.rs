@@ -57,7 +57,7 @@ fn cycler(state: &mut State<'_, '_>, items: Rest<Value>) -> Result<Value, Error>
     if items.is_empty() {
         return Err(invalid("a cycler needs at least one item"));
     }
-    let items = items.iter().map(|item| kept(state, item, Keeper::Cycler));
+    let items = items.0.into_iter().map(|item| kept(state, &item, Keeper::Cycler));
     let items = items.collect::<Result<_, _>>()?;
     Ok(Value::from_object(Cycler { items, at: AtomicUsize::new(0) }))
 }

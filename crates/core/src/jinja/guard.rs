@@ -1,5 +1,6 @@
-//! Templates in which values are checked: the filters of [`bounds`](super::bounds) are inserted where
-//! a value is kept, passed, multiplied, compared or converted.
+//! Templates in which values are checked: the filters of [`bounds`](super::bounds) are inserted
+//! where a value is kept, passed, multiplied, compared or converted. The engine has no hook for
+//! these, except filters.
 //!
 //! The engine's own tokens are used, so that nothing is seen differently than the engine sees it.
 
@@ -30,11 +31,14 @@ pub(crate) fn guarded(source: &str) -> String {
 enum Statement {
     #[default]
     Other,
+    /// The keyword is the next token.
+    Unread,
     Set,
     /// A `for`, and whether its `in` was read.
     For(bool),
     With,
-    /// A `macro`, or a `call` whose keyword was the last token. Brackets that follow hold parameters.
+    /// A `macro`, or a `call` whose keyword was the last token. Brackets that follow hold
+    /// parameters.
     Macro,
     Call,
 }
@@ -68,25 +72,31 @@ struct Level {
     is_open: bool,
     /// The start of the current element, and its number of tokens.
     element: Option<(usize, usize)>,
-    /// The start of the current operand of `~`, `+`, `-` or a comparison, and its number of tokens.
-    operand: Option<(usize, usize)>,
-    has_product: bool,
+    /// The current operand.
+    operand: Option<Operand>,
     follows_operator: bool,
+}
+
+/// An operand of `~`, `+`, `-` or a comparison.
+#[derive(Debug)]
+struct Operand {
+    start: usize,
+    tokens: usize,
+    has_product: bool,
 }
 
 #[derive(Default)]
 struct Guard {
     insertions: Vec<(usize, String)>,
     statement: Statement,
-    /// The next token is the keyword of a block.
-    is_keyword: bool,
     /// There was a dot before the `=` of the tag, as in the name of an attribute.
     has_dot: bool,
     has_assign: bool,
     has_pipe: bool,
     levels: Vec<Level>,
     last: Last,
-    ends_constant: bool,
+    /// The token before the current one.
+    previous: Last,
     /// The name before the current token.
     name: String,
     /// The end of the last token.
@@ -99,12 +109,13 @@ impl Guard {
             Token::TemplateData(_) => return,
             Token::VariableStart | Token::BlockStart => {
                 let insertions = std::mem::take(&mut self.insertions);
-                let is_keyword = matches!(token, Token::BlockStart);
-                *self = Self { insertions, is_keyword, ..Self::default() };
+                let is_block = matches!(token, Token::BlockStart);
+                let statement = if is_block { Statement::Unread } else { Statement::Other };
+                *self = Self { insertions, statement, ..Self::default() };
                 self.levels.push(Level::default());
             }
             Token::VariableEnd | Token::BlockEnd => {
-                self.ends_constant = self.last == Last::Constant;
+                self.previous = self.last;
                 while !self.levels.is_empty() {
                     self.end_element();
                     self.levels.pop();
@@ -113,8 +124,7 @@ impl Guard {
                     self.insert(self.end, format!("|{}", self.filter_of_set()));
                 }
             }
-            Token::Ident(name) if self.is_keyword => {
-                self.is_keyword = false;
+            Token::Ident(name) if self.statement == Statement::Unread => {
                 self.statement = match *name {
                     "set" => Statement::Set,
                     "for" => Statement::For(false),
@@ -132,7 +142,7 @@ impl Guard {
 
     fn read_inside(&mut self, token: &Token<'_>, start: usize) {
         let last = self.last;
-        self.ends_constant = last == Last::Constant;
+        self.previous = last;
         let ends_value = matches!(last, Last::Value | Last::Constant | Last::NameOfTest);
         self.last = Last::Operator;
         let is_paren = matches!(token, Token::ParenOpen);
@@ -141,26 +151,7 @@ impl Guard {
         }
         match token {
             Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => {
-                let is_call = is_paren && ends_value;
-                let needs_assign =
-                    is_paren && matches!(self.statement, Statement::Macro | Statement::Call);
-                self.part(start);
-                if needs_assign {
-                    self.statement = Statement::Other;
-                }
-                // `changed` of a loop keeps its arguments.
-                let filter = if self.name == "changed" { INNER } else { KEPT };
-                let filter = (is_call || needs_assign).then_some(filter);
-                let is_open = is_call && !needs_assign;
-                // A subscript is looked up, as if it were compared.
-                let follows_operator = matches!(token, Token::BracketOpen) && ends_value;
-                self.levels.push(Level {
-                    filter,
-                    needs_assign,
-                    is_open,
-                    follows_operator,
-                    ..Level::default()
-                });
+                self.open(token, start, ends_value);
             }
             Token::ParenClose | Token::BracketClose | Token::BraceClose => {
                 self.end_element();
@@ -199,8 +190,7 @@ impl Guard {
             // These are the marks of unpacked arguments.
             Token::Mul | Token::Pow if self.level().is_open => {}
             Token::Mul => {
-                self.part(start);
-                self.level().has_product = true;
+                self.part(start).has_product = true;
                 self.last = Last::Arithmetic;
             }
             Token::Pipe => {
@@ -236,6 +226,30 @@ impl Guard {
             }
         }
         self.name.clear();
+    }
+
+    /// Begins a level at an opening bracket, which may hold arguments, parameters or a subscript.
+    fn open(&mut self, token: &Token<'_>, start: usize, ends_value: bool) {
+        let is_paren = matches!(token, Token::ParenOpen);
+        let is_call = is_paren && ends_value;
+        let needs_assign = is_paren && matches!(self.statement, Statement::Macro | Statement::Call);
+        self.part(start);
+        if needs_assign {
+            self.statement = Statement::Other;
+        }
+        // `changed` of a loop keeps its arguments.
+        let filter = if self.name == "changed" { INNER } else { KEPT };
+        let filter = (is_call || needs_assign).then_some(filter);
+        let is_open = is_call && !needs_assign;
+        // A subscript is looked up, as if it were compared.
+        let follows_operator = matches!(token, Token::BracketOpen) && ends_value;
+        self.levels.push(Level {
+            filter,
+            needs_assign,
+            is_open,
+            follows_operator,
+            ..Level::default()
+        });
     }
 
     /// Reads a word, which the engine's parser takes for an operator or a value by its place.
@@ -314,10 +328,12 @@ impl Guard {
     }
 
     /// Adds a token to the current element and operand.
-    fn part(&mut self, start: usize) {
+    fn part(&mut self, start: usize) -> &mut Operand {
         self.count(start);
-        let level = self.level();
-        level.operand.get_or_insert((start, 0)).1 += 1;
+        let operand = &mut self.level().operand;
+        let operand = operand.get_or_insert(Operand { start, tokens: 0, has_product: false });
+        operand.tokens += 1;
+        operand
     }
 
     /// Adds a token to the current element.
@@ -335,14 +351,13 @@ impl Guard {
     /// its operands.
     fn end_operand(&mut self, is_operator: bool) {
         let end = self.end;
-        let is_constant = self.ends_constant;
+        let is_constant = self.previous == Last::Constant;
         let level = self.level();
-        let has_product = std::mem::take(&mut level.has_product);
         let follows_operator = std::mem::replace(&mut level.follows_operator, is_operator);
-        let Some((start, tokens)) = level.operand.take() else { return };
-        if has_product {
-            self.wrap(start, end, KEPT);
-        } else if (follows_operator || is_operator) && !(is_constant && tokens == 1) {
+        let Some(operand) = level.operand.take() else { return };
+        if operand.has_product {
+            self.wrap(operand.start, end, KEPT);
+        } else if (follows_operator || is_operator) && !(is_constant && operand.tokens == 1) {
             self.insert(end, format!("|{SIZED}"));
         }
     }

@@ -6,8 +6,10 @@ use minijinja::{Environment, Error, State, Value, tests};
 use super::bounds::check_size;
 use super::text;
 
+type Comparison = fn(&Value, &Value) -> bool;
+
 /// The tests that compare two values, with all their names.
-const COMPARISONS: &[(&[&str], fn(&Value, &Value) -> bool)] = &[
+const COMPARISONS: &[(&[&str], Comparison)] = &[
     (&["eq", "equalto", "=="], tests::is_eq),
     (&["ne", "!="], tests::is_ne),
     (&["lt", "lessthan", "<"], tests::is_lt),
