@@ -17,6 +17,7 @@ mod methods;
 mod percent;
 mod printf;
 mod str_format;
+mod tag;
 mod tests;
 mod wrapping;
 

@@ -6,7 +6,7 @@
 use minijinja::value::{DynObject, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 
-use super::arguments::{Filter, add_filters};
+use super::arguments::{Arguments, Filter, add_filters};
 use super::{afford, invalid};
 
 /// The maximum nesting of the lists, dictionaries and namespaces in a variable.
@@ -18,7 +18,8 @@ const VALUES_OF_A_STEP: usize = 8;
 /// The length of a string that costs as much as one more value, when it is checked.
 const BYTES_OF_A_VALUE: usize = 128;
 
-/// The filter for a value that a variable or a call gets.
+/// The filter for a value that a variable or a call gets. It is given the only item of a list, as
+/// the engine charges for a text.
 pub(super) const KEPT: &str = "__kept__";
 /// The filter for a value that an attribute of a namespace gets.
 pub(super) const INNER: &str = "__inner__";
@@ -26,8 +27,8 @@ pub(super) const INNER: &str = "__inner__";
 pub(super) const SIZED: &str = "__sized__";
 
 const FILTERS: &[Filter] = &[
-    (KEPT, &[], |state, value, _| kept(state, value, Keeper::Variable)),
-    (INNER, &[], |state, value, _| kept(state, value, Keeper::Namespace)),
+    (KEPT, &["is_bare"], |state, value, given| keep(state, value, given, Keeper::Variable)),
+    (INNER, &["is_bare"], |state, value, given| keep(state, value, given, Keeper::Namespace)),
     (SIZED, &[], |state, value, _| {
         check_size(state, value)?;
         Ok(value.clone())
@@ -36,6 +37,22 @@ const FILTERS: &[Filter] = &[
 
 pub(super) fn add(environment: &mut Environment<'_>) {
     add_filters(environment, FILTERS);
+    environment.add_test(SIZED, |state: &mut State<'_, '_>, value: &Value| {
+        check_size(state, value).map(|()| true)
+    });
+}
+
+/// Keeps the only item of a list, or the bare value.
+fn keep(
+    state: &State<'_, '_>,
+    value: &Value,
+    given: &Arguments,
+    keeper: Keeper,
+) -> Result<Value, Error> {
+    if given.flag(0, false) {
+        return kept(state, value, keeper);
+    }
+    kept(state, &value.get_item_by_index(0)?, keeper)
 }
 
 /// The place where a value is kept.

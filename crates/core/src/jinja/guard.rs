@@ -8,16 +8,17 @@ use minijinja::machinery::{Span, Token, tokenize};
 
 use super::bounds::{INNER, KEPT, SIZED};
 use super::chains::syntax;
+use super::tag::{Last, Level, Operand, Statement};
 
 /// Returns a template in which the values of variables, calls and products are checked.
 pub(crate) fn guarded(source: &str) -> String {
-    let mut guard = Guard::default();
+    let mut guard = Guard { source, ..Guard::default() };
     for (token, span) in tokenize(source, false, syntax()).map_while(Result::ok) {
         guard.read(&token, span);
     }
-    guard.insertions.sort_by_key(|insertion| insertion.0);
+    guard.insertions.sort_by_key(|(at, order, _)| (*at, *order));
     let (mut out, mut end) = (String::with_capacity(source.len() * 2), 0);
-    for (at, text) in guard.insertions {
+    for (at, _, text) in guard.insertions {
         out.push_str(&source[end..at]);
         out.push_str(&text);
         end = at;
@@ -26,68 +27,11 @@ pub(crate) fn guarded(source: &str) -> String {
     out
 }
 
-/// The statement of a tag, as far as it keeps values.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Statement {
-    #[default]
-    Other,
-    /// The keyword is the next token.
-    Unread,
-    Set,
-    /// A `for`, and whether its `in` was read.
-    For(bool),
-    With,
-    /// A `macro`, or a `call` whose keyword was the last token. Brackets that follow hold
-    /// parameters.
-    Macro,
-    Call,
-}
-
-/// The last token, as far as it decides what the next one means.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Last {
-    #[default]
-    Operator,
-    /// An operator after which `not` is the name of a variable.
-    Arithmetic,
-    Value,
-    /// A text or number.
-    Constant,
-    Dot,
-    Pipe,
-    Is,
-    NameOfTest,
-    /// The first word of `not in`.
-    NotIn,
-}
-
-/// A part of a tag between brackets, or a whole tag.
-#[derive(Debug, Default)]
-struct Level {
-    /// The filter for each element: an argument, or the value of a statement.
-    filter: Option<&'static str>,
-    /// Only what follows `=` is an element.
-    needs_assign: bool,
-    /// The next token starts an element.
-    is_open: bool,
-    /// The start of the current element, and its number of tokens.
-    element: Option<(usize, usize)>,
-    /// The current operand.
-    operand: Option<Operand>,
-    follows_operator: bool,
-}
-
-/// An operand of `~`, `+`, `-` or a comparison.
-#[derive(Debug)]
-struct Operand {
-    start: usize,
-    tokens: usize,
-    has_product: bool,
-}
-
 #[derive(Default)]
-struct Guard {
-    insertions: Vec<(usize, String)>,
+struct Guard<'a> {
+    source: &'a str,
+    /// The places, their order at one place, and the texts.
+    insertions: Vec<(usize, isize, String)>,
     statement: Statement,
     /// There was a dot before the `=` of the tag, as in the name of an attribute.
     has_dot: bool,
@@ -103,7 +47,7 @@ struct Guard {
     end: usize,
 }
 
-impl Guard {
+impl Guard<'_> {
     fn read(&mut self, token: &Token<'_>, span: Span) {
         match token {
             Token::TemplateData(_) => return,
@@ -111,7 +55,7 @@ impl Guard {
                 let insertions = std::mem::take(&mut self.insertions);
                 let is_block = matches!(token, Token::BlockStart);
                 let statement = if is_block { Statement::Unread } else { Statement::Other };
-                *self = Self { insertions, statement, ..Self::default() };
+                *self = Self { source: self.source, insertions, statement, ..Self::default() };
                 self.levels.push(Level::default());
             }
             Token::VariableEnd | Token::BlockEnd => {
@@ -121,7 +65,7 @@ impl Guard {
                     self.levels.pop();
                 }
                 if self.statement == Statement::Set && !self.has_assign && self.has_pipe {
-                    self.insert(self.end, format!("|{}", self.filter_of_set()));
+                    self.insert(self.end, format!("|{}(true)", self.filter_of_set()));
                 }
             }
             Token::Ident(name) if self.statement == Statement::Unread => {
@@ -164,6 +108,7 @@ impl Guard {
             // This makes a tuple.
             Token::Comma if self.statement == Statement::Set && self.levels.len() == 1 => {
                 self.end_operand(false);
+                self.level().is_text = Some(false);
                 self.count(start);
             }
             Token::Comma => {
@@ -180,11 +125,15 @@ impl Guard {
             | Token::Gt
             | Token::Gte
             | Token::Tilde => {
+                let is_tilde = matches!(token, Token::Tilde);
                 self.end_operand(true);
+                let level = self.level();
+                level.is_text = Some(is_tilde && level.is_text != Some(false));
                 self.last = Last::Arithmetic;
             }
             Token::Plus | Token::Minus if ends_value && last != Last::NameOfTest => {
                 self.end_operand(true);
+                self.level().is_text = Some(false);
                 self.last = Last::Arithmetic;
             }
             // These are the marks of unpacked arguments.
@@ -197,7 +146,9 @@ impl Guard {
                 self.has_pipe = true;
                 let is_block = self.statement == Statement::Set && !self.has_assign;
                 if last != Last::Constant && !is_block {
-                    self.insert(self.end, format!("|{SIZED}"));
+                    let end = self.end;
+                    let start = self.level().operand.as_ref().map_or(end, |it| it.start);
+                    self.size(start, end);
                 }
                 self.part(start);
                 self.last = Last::Pipe;
@@ -285,6 +236,7 @@ impl Guard {
             return Last::Is;
         }
         self.end_operand(name == "in");
+        self.level().is_text = Some(false);
         let is_outer = self.levels.len() == 1;
         if is_outer && self.statement == Statement::For(true) && matches!(name, "if" | "recursive")
         {
@@ -341,6 +293,7 @@ impl Guard {
         let level = self.level();
         if std::mem::take(&mut level.is_open) {
             level.element = Some((start, 0));
+            level.is_text = None;
         }
         if let Some((_, tokens)) = &mut level.element {
             *tokens += 1;
@@ -358,28 +311,60 @@ impl Guard {
         if operand.has_product {
             self.wrap(operand.start, end, KEPT);
         } else if (follows_operator || is_operator) && !(is_constant && operand.tokens == 1) {
-            self.insert(end, format!("|{SIZED}"));
+            self.size(operand.start, end);
         }
     }
 
     fn end_element(&mut self) {
+        let level = self.level();
+        if let (Some(_), Some(element), Some(operand)) =
+            (level.filter, level.element, &mut level.operand)
+        {
+            // A product that is the whole element is checked once.
+            operand.has_product &= element != (operand.start, operand.tokens);
+        }
         self.end_operand(false);
         let level = self.level();
         let (element, filter) = (level.element.take(), level.filter);
+        let is_text = level.is_text.take() == Some(true);
         level.is_open = false;
         let (Some((start, tokens)), Some(filter)) = (element, filter) else { return };
-        // What a variable holds was checked before.
-        if tokens > 1 || filter == INNER {
+        // What a variable holds was checked before, and a text needs no check.
+        if (tokens > 1 || filter == INNER) && !is_text {
             self.wrap(start, self.end, filter);
         }
     }
 
     fn wrap(&mut self, start: usize, end: usize, filter: &str) {
-        self.insert(start, "(".to_owned());
-        self.insert(end, format!(")|{filter}"));
+        self.open_at(start, "[(");
+        self.insert(end, format!(")]|{filter}"));
     }
 
+    /// Checks an operand. The engine charges for the length of a text that a filter gets and
+    /// returns, but not of one that is tested, and what is tested must be named twice.
+    fn size(&mut self, start: usize, end: usize) {
+        let name = &self.source[start..end];
+        let is_path = name != "not"
+            && name.starts_with(|c: char| c == '_' || c.is_alphabetic())
+            && name.chars().all(|c| matches!(c, '_' | '.') || c.is_alphanumeric());
+        if is_path {
+            let test = format!(" if {name} is {SIZED})");
+            self.open_at(start, "(");
+            self.insert(end, test);
+        } else {
+            self.insert(end, format!("|{SIZED}"));
+        }
+    }
+
+    /// Inserts a bracket before those that were inserted at the same place.
+    fn open_at(&mut self, at: usize, text: &str) {
+        let order = self.insertions.len().cast_signed();
+        self.insertions.push((at, -order, text.to_owned()));
+    }
+
+    /// Inserts a text after those that were inserted at the same place.
     fn insert(&mut self, at: usize, text: String) {
-        self.insertions.push((at, text));
+        let order = self.insertions.len().cast_signed();
+        self.insertions.push((at, order, text));
     }
 }
