@@ -34,7 +34,7 @@ pub(crate) use chains::syntax;
 /// The number of bytes that one step of fuel pays for.
 const BYTES_OF_A_STEP: u64 = 64;
 
-/// Returns a template as the engine gets it, or the line of a chain that is too long for the engine.
+/// Returns a template as the engine gets it, or the line of a chain that is too long for it.
 pub(crate) fn prepared(source: &str) -> Result<String, usize> {
     match chains::line_of_long_chain(source) {
         Some(line) => Err(line),
