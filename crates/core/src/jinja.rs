@@ -6,14 +6,18 @@
 //! error.
 
 mod arguments;
+mod bounds;
+mod chains;
 mod filters;
 mod globals;
+mod guard;
 mod linking;
 mod lists;
 mod methods;
 mod percent;
 mod printf;
 mod str_format;
+mod tag;
 mod tests;
 mod wrapping;
 
@@ -25,13 +29,22 @@ use regex::Regex;
 
 use crate::python_format;
 
-pub(crate) use percent::rewritten;
+pub(crate) use chains::syntax;
 
 /// The number of bytes that one step of fuel pays for.
 const BYTES_OF_A_STEP: u64 = 64;
 
+/// Returns a template as the engine gets it, or the line of a chain that is too long for it.
+pub(crate) fn prepared(source: &str) -> Result<String, usize> {
+    match chains::line_of_long_chain(source) {
+        Some(line) => Err(line),
+        None => Ok(guard::guarded(&percent::rewritten(source))),
+    }
+}
+
 /// Adds the missing parts of Jinja2 to an environment.
 pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
+    bounds::add(environment);
     filters::add(environment);
     lists::add(environment);
     tests::add(environment);
@@ -43,6 +56,7 @@ pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
 /// Writes a value into the output: numbers as Python prints them, escaped as in Jinja2 where a
 /// template asks for it.
 fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    bounds::check_size(state, value)?;
     let text = match float(value) {
         _ if matches!(state.auto_escape(), AutoEscape::Html) => escaped_once(state, value)?,
         Some(float) => python_format::float_repr(float),
@@ -56,6 +70,7 @@ fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     if let Some(float) = float(value) {
         return Ok(python_format::float_repr(float));
     }
+    bounds::check_size(state, value)?;
     let text = minijinja::value::StringInput::new(state, value)?.as_str().to_owned();
     if value.as_object().is_some() {
         state.consume_fuel(text.len() as u64 / BYTES_OF_A_STEP)?;
@@ -64,11 +79,12 @@ fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
 }
 
 /// Returns a value as `repr` prints it.
-fn repr(value: &Value) -> String {
-    match float(value) {
+fn repr(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    bounds::check_size(state, value)?;
+    Ok(match float(value) {
         Some(float) => python_format::float_repr(float),
         None => format!("{value:?}"),
-    }
+    })
 }
 
 fn float(value: &Value) -> Option<f64> {

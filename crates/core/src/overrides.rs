@@ -8,10 +8,9 @@ use std::error::Error as _;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::context::Context;
@@ -35,6 +34,10 @@ const MAX_FILE_NAME: usize = 255;
 /// The steps that one rendering may take; every 64 bytes of output count as one more. The limit
 /// stays well below a second and 32 MB of memory.
 const FUEL: u64 = 500_000;
+
+/// The stack for one rendering in bytes. The deepest values and sources that are allowed need less
+/// than a tenth, even in debug builds. Only what is used takes memory.
+const STACK: usize = 64 * 1024 * 1024;
 
 /// The place of an error in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,16 +162,19 @@ impl Overrides {
             return Err(too_large(name, "source", MAX_SOURCE_BYTES));
         }
         let variables = context.variables();
-        let values = Value::from_pairs(variables.iter().copied());
-        let environment = self.environment();
+        let source = prepared(name, &with_unix_lines(source))?;
+        let render = || {
+            let values = Value::from_pairs(variables.iter().copied());
+            let rendered = self.environment().render_named_str(name, &source, values);
+            rendered.map_err(|error| explain(&error, name, &variables))
+        };
         // The engine panics on some templates that it should refuse, such as a format with
-        // non-ASCII keys.
-        let rendered = catch_unwind(AssertUnwindSafe(|| {
-            environment.render_named_str(name, &jinja::rewritten(&with_unix_lines(source)), values)
-        }));
-        let text = rendered
-            .map_err(|_| stumbled(name))?
-            .map_err(|error| explain(&error, name, &variables))?;
+        // non-ASCII keys. Its stack must not depend on the thread of the caller.
+        let rendered = thread::scope(|scope| {
+            let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, render);
+            thread.expect("a thread can be started").join()
+        });
+        let text = rendered.map_err(|_| stumbled(name))??;
         let text = python_format::strip(&text);
         if text.len() > MAX_OUTPUT_BYTES {
             return Err(too_large(name, "output", MAX_OUTPUT_BYTES));
@@ -177,9 +183,8 @@ impl Overrides {
     }
 
     fn environment(&self) -> Environment<'static> {
-        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         let mut environment = Environment::new();
-        environment.set_syntax(syntax.expect("the default delimiters are valid"));
+        environment.set_syntax(jinja::syntax());
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_fuel(Some(FUEL));
@@ -188,7 +193,7 @@ impl Overrides {
         if let Some(dir) = self.dir.clone() {
             environment.set_loader(move |name| {
                 let source = read(&dir, name)
-                    .map(|source| source.map(|source| jinja::rewritten(&source).into_owned()));
+                    .and_then(|source| source.map(|source| prepared(name, &source)).transpose());
                 source.map_err(|error| {
                     Error::new(ErrorKind::InvalidOperation, "cannot include the file")
                         .with_source(error)
@@ -225,6 +230,14 @@ fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
         return Err(too_large(name, "source", MAX_SOURCE_BYTES));
     }
     fs::read_to_string(path).map(|source| Some(with_unix_lines(&source))).map_err(unreadable)
+}
+
+/// Returns a template as the engine gets it, or an error if the engine would need too much stack.
+fn prepared(name: &str, source: &str) -> Result<String, TemplateError> {
+    jinja::prepared(source).map_err(|line| TemplateError::Syntax {
+        place: Place { template: one_line(name, MAX_NAME), line: Some(line) },
+        reason: "an expression or a chain of `elif` is too long".to_owned(),
+    })
 }
 
 /// Replaces every kind of line end by a line feed, as Jinja2 does.

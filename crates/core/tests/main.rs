@@ -15,6 +15,7 @@ mod outcomes;
 mod refusals;
 mod remedies;
 mod scripted;
+mod template_bounds;
 mod templates;
 mod tls;
 mod vectors;

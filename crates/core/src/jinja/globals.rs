@@ -7,6 +7,7 @@ use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueOrKwargs, from_args
 use minijinja::{Environment, Error, ErrorKind, State, functions};
 
 use super::arguments::{Arguments, pairs, split};
+use super::bounds::{Keeper, kept};
 use super::invalid;
 
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -52,16 +53,19 @@ impl Object for Cycler {
     }
 }
 
-fn cycler(items: Rest<Value>) -> Result<Value, Error> {
+fn cycler(state: &mut State<'_, '_>, items: Rest<Value>) -> Result<Value, Error> {
     if items.is_empty() {
         return Err(invalid("a cycler needs at least one item"));
     }
-    Ok(Value::from_object(Cycler { items: items.0, at: AtomicUsize::new(0) }))
+    let items = items.0.into_iter().map(|item| kept(state, &item, Keeper::Cycler));
+    let items = items.collect::<Result<_, _>>()?;
+    Ok(Value::from_object(Cycler { items, at: AtomicUsize::new(0) }))
 }
 
-fn joiner(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+fn joiner(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let given = Arguments::of(&["sep"], &given.into_values())?;
-    Ok(minijinja_contrib::globals::joiner(given.get(0).cloned()))
+    let separator = given.get(0).map(|separator| kept(state, separator, Keeper::Cycler));
+    Ok(minijinja_contrib::globals::joiner(separator.transpose()?))
 }
 
 fn dict(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {

@@ -5,6 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::arguments::Arguments;
+use super::bounds::check_size;
 use super::filters::{affordable, replaced};
 use super::{invalid, str_format};
 use crate::python_format;
@@ -16,6 +17,9 @@ pub(super) fn call(
     method: &str,
     given: &[Value],
 ) -> Result<Value, Error> {
+    if matches!((value.kind(), method), (ValueKind::Seq | ValueKind::Iterable, "count" | "index")) {
+        check_size(state, value)?;
+    }
     let answer = match (value.kind(), value.as_str(), method) {
         (_, Some(text), _) => of_string(state, text, method, given)?,
         (ValueKind::Seq | ValueKind::Map, _, "copy") => {

@@ -149,8 +149,8 @@ fn converted(
     value: Value,
 ) -> Result<(char, Value), Error> {
     Ok(match conversion {
-        'r' => ('s', Value::from(repr(&value))),
-        'a' => ('s', Value::from(python_format::ascii_repr(&repr(&value)))),
+        'r' => ('s', Value::from(repr(state, &value)?)),
+        'a' => ('s', Value::from(python_format::ascii_repr(&repr(state, &value)?))),
         's' if value.as_str().is_none() => ('s', Value::from(text(state, &value)?)),
         'd' | 'i' | 'u' => match super::float(&value) {
             #[expect(

@@ -74,8 +74,8 @@ impl Fields<'_> {
         let value = match conversion {
             "" => value,
             "!s" => Value::from(text(self.state, &value)?),
-            "!r" => Value::from(repr(&value)),
-            "!a" => Value::from(python_format::ascii_repr(&repr(&value))),
+            "!r" => Value::from(repr(self.state, &value)?),
+            "!a" => Value::from(python_format::ascii_repr(&repr(self.state, &value)?)),
             _ => return Err(invalid("a conversion of the format is none of `!s`, `!r` and `!a`")),
         };
         let spec = self.fill(spec.strip_prefix(':').unwrap_or_default(), depth + 1)?;

@@ -3,9 +3,37 @@
 use minijinja::value::{ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value, tests};
 
+use super::bounds::check_size;
 use super::text;
 
+type Comparison = fn(&Value, &Value) -> bool;
+
+/// The tests that compare two values, with all their names.
+const COMPARISONS: &[(&[&str], Comparison)] = &[
+    (&["eq", "equalto", "=="], tests::is_eq),
+    (&["ne", "!="], tests::is_ne),
+    (&["lt", "lessthan", "<"], tests::is_lt),
+    (&["le", "<="], tests::is_le),
+    (&["gt", "greaterthan", ">"], tests::is_gt),
+    (&["ge", ">="], tests::is_ge),
+];
+
 pub(super) fn add(environment: &mut Environment<'_>) {
+    for (names, compare) in COMPARISONS {
+        let call = |state: &mut State<'_, '_>, value: &Value, other: &Value| {
+            check_size(state, value)?;
+            check_size(state, other)?;
+            Ok::<_, Error>(compare(value, other))
+        };
+        for name in *names {
+            environment.add_test(*name, call);
+        }
+    }
+    environment.add_test("in", |state: &mut State<'_, '_>, value: &Value, other: &Value| {
+        check_size(state, value)?;
+        check_size(state, other)?;
+        tests::is_in(state, value, other)
+    });
     environment.add_test("callable", is_callable);
     environment.add_test("iterable", is_iterable);
     environment.add_test("lower", is_lower);
