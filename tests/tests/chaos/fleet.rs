@@ -146,8 +146,9 @@ impl Fleet {
     pub async fn thaw(&mut self, slot: usize) {
         if self.is_frozen(slot) {
             let (process, life) = &mut self.slots[slot];
-            process.signal("CONT").await;
+            // The worker goes on before the signal's sender does.
             life.frozen.last_mut().expect("the worker is frozen").to_ms = now_ms();
+            process.signal("CONT").await;
         }
     }
 
