@@ -150,7 +150,8 @@ impl Profile {
         }
     }
 
-    /// Returns the names that `agents.files.get` and `agents.files.set` accept, separated by spaces.
+    /// Returns the names that `agents.files.get` and `agents.files.set` accept, separated by
+    /// spaces.
     pub(crate) fn accepted_files(self) -> String {
         match self {
             Self::Scenario => ALL_FILES.to_owned(),

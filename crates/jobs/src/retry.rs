@@ -142,8 +142,8 @@ pub enum DeadReason {
     /// Three leases in a row were lost, as if the job killed its worker. The queue's scripts decide
     /// this.
     Poison,
-    /// The job was snoozed for longer than [`RetryPolicy::snooze_limit`]. The queue's scripts decide
-    /// this.
+    /// The job was snoozed for longer than [`RetryPolicy::snooze_limit`]. The queue's scripts
+    /// decide this.
     SnoozeDeadline,
     /// The gateway was away for longer than [`RetryPolicy::give_up_gateway_after`]. The queue's
     /// scripts decide this.

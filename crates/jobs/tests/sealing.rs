@@ -99,19 +99,19 @@ async fn a_sealed_token_is_not_sent_to_a_connection_that_somebody_has_made_up() 
     let job = provision_main(1, 1);
     queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
     put(&queue, &job).await;
-    let elsewhere = |token: &str| {
+    let moved = |token: &str| {
         let document = String::from_utf8(provision_main(1, 2).payload.expose().to_vec()).unwrap();
-        let document = document.replace("ws://127.0.0.1:1", "ws://elsewhere");
+        let document = document.replace("ws://127.0.0.1:1", "ws://other-host");
         Envelope::new(document.replace("secret-gateway", token).as_bytes()).unwrap()
     };
-    put(&redis.queue(), &elsewhere("made-up")).await;
+    put(&redis.queue(), &moved("made-up")).await;
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
     let record = reaches(&queue, job.id, State::Blocked).await;
     assert_eq!(record.failure.unwrap().code, "unsealed_connection");
 
     // A producer with the key may move the gateway.
-    put(&queue, &elsewhere("secret-gateway")).await;
+    put(&queue, &moved("secret-gateway")).await;
     queue.retry(job.id, false, &by("test"), "").await.unwrap();
     reaches(&queue, job.id, State::Done).await;
 }

@@ -115,9 +115,9 @@ impl GroupCommit {
         self.session_writes.subscribe()
     }
 
-    /// Returns the sessions as they are after this call, see [`SingleFlight::read`]. They are listed
-    /// while none is being written: some gateways read every session again when one has changed,
-    /// which takes seconds and blocks everybody else.
+    /// Returns the sessions as they are after this call, see [`SingleFlight::read`]. They are
+    /// listed while none is being written: some gateways read every session again when one has
+    /// changed, which takes seconds and blocks everybody else.
     pub(crate) async fn sessions<F>(
         &self,
         read: impl FnOnce(bool) -> F,

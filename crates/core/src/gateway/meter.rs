@@ -54,8 +54,9 @@ struct Traffic {
     limit: usize,
     /// The memory reserved for the message that is being received, or that arrived last.
     held: Option<Reservation>,
-    /// A large message and its memory, kept until the next header is read. While it exists, the next message is
-    /// read into another buffer; otherwise this one would be kept for the life of the connection.
+    /// A large message and its memory, kept until the next header is read. While it exists, the
+    /// next message is read into another buffer; otherwise this one would be kept for the life of
+    /// the connection.
     last: Option<(Utf8Bytes, Arc<Reservation>)>,
     /// The time at which the other end last accepted data.
     last_write: Instant,

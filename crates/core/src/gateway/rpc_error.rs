@@ -63,7 +63,8 @@ impl RpcError {
         /// Returns whether another session of the agent has that label.
         is_label_taken: ["label already in use: *"];
 
-        /// Returns whether the gateway rejects the resulting config, or the present one, as invalid.
+        /// Returns whether the gateway rejects the resulting config, or the present one, as
+        /// invalid.
         is_config_invalid: ["invalid config*", "config validation failed*"];
 
         /// Returns whether the gateway refuses a write because it makes the config much smaller.

@@ -15,8 +15,8 @@ const MAX_NAME: usize = 64;
 /// The most scopes that are kept.
 const MAX_SCOPES: usize = 32;
 
-/// The gateway as it presented itself to the run: the parts of its `hello-ok` that matter here. Each
-/// is optional in some version.
+/// The gateway as it presented itself to the run: the parts of its `hello-ok` that matter here.
+/// Each is optional in some version.
 #[derive(Debug, Clone)]
 pub struct ServerInfo {
     /// The version; old gateways report only `dev`.

@@ -81,8 +81,8 @@ struct RawGateway {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     tls_fingerprint: Option<Fingerprint>,
-    /// The main backend's number of this connection, which grows with each change. A connection with
-    /// a lower number than an earlier one is not used.
+    /// The main backend's number of this connection, which grows with each change. A connection
+    /// with a lower number than an earlier one is not used.
     #[serde(default, rename = "revision")]
     _revision: Option<u64>,
 }

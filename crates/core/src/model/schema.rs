@@ -3,8 +3,8 @@
 //!
 //! `x-problem` and `x-remedy` are the texts for a value that is refused by the other keywords;
 //! `x-refuses` is a pattern for the characters that are named then. `x-maxBytes`, `x-maxValues` and
-//! `x-maxTextLength` limit what JSON Schema cannot limit. `x-date` requires a date or a date-time, `x-whole` a number
-//! that is written without a fraction.
+//! `x-maxTextLength` limit what JSON Schema cannot limit. `x-date` requires a date or a date-time,
+//! `x-whole` a number that is written without a fraction.
 
 use std::{env, fs, path::Path};
 

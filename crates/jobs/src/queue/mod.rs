@@ -260,8 +260,8 @@ impl Queue {
         self.scripts.reseal(id, &document, &sealed, SEALED_VERSION).await
     }
 
-    /// Returns the ids of the jobs whose documents records of gateways or agents need, whether these
-    /// jobs are kept or not.
+    /// Returns the ids of the jobs whose documents records of gateways or agents need, whether
+    /// these jobs are kept or not.
     pub async fn record_documents(&self) -> Result<HashSet<Uuid>, QueueError> {
         self.scripts.record_documents().await
     }

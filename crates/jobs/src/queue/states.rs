@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 #[strum(serialize_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum State {
-    /// The job waits for the time of its first run. A claim of any worker makes it ready then, as it
-    /// does for every other state that waits.
+    /// The job waits for the time of its first run. A claim of any worker makes it ready then, as
+    /// it does for every other state that waits.
     Scheduled,
     /// The job can run as soon as a worker and its subject are free.
     Ready,
@@ -29,8 +29,8 @@ pub enum State {
     /// The job has ended: the gateway is as it should be. It is removed after
     /// [`keep_ended`](crate::Settings::keep_ended), 7 days by default.
     Done,
-    /// The job has ended: it was given up for a reason. An operator can retry it until it is removed
-    /// after [`keep_dead`](crate::Settings::keep_dead), 30 days by default.
+    /// The job has ended: it was given up for a reason. An operator can retry it until it is
+    /// removed after [`keep_dead`](crate::Settings::keep_dead), 30 days by default.
     Dead,
     /// The job has ended: a newer job replaced it. It is kept like a done job.
     Superseded,

@@ -52,7 +52,8 @@ impl Model {
         }
     }
 
-    /// Applies that a job is due for the first time. A cleanup changes the record of its agent then.
+    /// Applies that a job is due for the first time. A cleanup changes the record of its agent
+    /// then.
     pub(super) fn arrive(&mut self, id: Uuid, from: Option<State>) {
         let now = self.now;
         if self.job(id).kind == mission_core::Kind::Cleanup

@@ -199,8 +199,8 @@ impl Model {
         self.go(older, State::Superseded, More { superseded_by: Some(newer), ..More::default() });
     }
 
-    /// Applies the arrival of a job in its line, for the first time or anew, to the older jobs of its
-    /// subject.
+    /// Applies the arrival of a job in its line, for the first time or anew, to the older jobs of
+    /// its subject.
     pub(super) fn join_line(&mut self, id: Uuid) {
         let new = self.job(id).clone();
         let older = |job: &&Job| job.subject == new.subject && job.seq < new.seq && job.waits();

@@ -54,8 +54,8 @@ const NAMES: &[(&str, &str)] = &[
     // the time of the deletion.
     ("agents", "agents"),
     ("deleted", "deleted"),
-    // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, and the
-    // job and the subject of the document that has it.
+    // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, and
+    // the job and the subject of the document that has it.
     ("connections", "connections"),
     // HASH per lane: by agent the newest heartbeat of a heartbeat-sync, as the number of its job, a
     // space, and JSON.

@@ -162,9 +162,10 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Returns the documents that a job is composed of besides its own. A document that is missing or
-    /// spoilt does not stop the job, which then means its own document instead. The same holds for
-    /// one of another agent or gateway, which only somebody who writes to Redis can have put there.
+    /// Returns the documents that a job is composed of besides its own. A document that is missing
+    /// or spoilt does not stop the job, which then means its own document instead. The same holds
+    /// for one of another agent or gateway, which only somebody who writes to Redis can have put
+    /// there.
     pub(crate) fn records(
         &self,
         raw: &RawClaim,
@@ -186,7 +187,7 @@ impl Loaded {
                     && is_valid(document, parts, own)
             });
             if document.is_none() {
-                tracing::error!(job = raw.id, missing = %id, "document of a record missing or spoilt");
+                tracing::error!(job = raw.id, missing = %id, "record incomplete");
             }
             Ok(document)
         };
