@@ -116,6 +116,45 @@ async fn a_sealed_token_is_not_sent_to_a_connection_that_somebody_has_made_up() 
     reaches(&queue, job.id, State::Done).await;
 }
 
+/// The same, if that person also removes or changes the records themselves.
+#[tokio::test]
+async fn changed_records_do_not_lead_a_sealed_token_to_another_address() {
+    let elsewhere = |job: &Envelope| {
+        let document = String::from_utf8(job.payload.expose().to_vec()).unwrap();
+        Envelope::new(document.replace("ws://127.0.0.1:1", "ws://other-host").as_bytes()).unwrap()
+    };
+    for no_token in [false, true] {
+        let redis = RedisServer::start().await;
+        let queue = sealed(&redis, &[&Keyring::generate()]);
+        queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
+        let job = provision_main(1, 1);
+        put(&queue, &job).await;
+        let mut connection = redis.connect().await;
+        let key = |name: &str| format!("{{{}}}:{name}", queue.name());
+        let victim = if no_token {
+            // The agent's record names a token that does not exist, so only the job has one.
+            put(&redis.queue(), &elsewhere(&provision_main(1, 2))).await;
+            let change = "redis.call('HSET', KEYS[1], ARGV[1], \
+                cmsgpack.pack({ seq = 1, job = ARGV[2], token = ARGV[2] }))";
+            let change = redis::Script::new(change);
+            let mut change = change.key(key("agents"));
+            change.arg(&job.subject).arg(Uuid::nil().to_string());
+            let _: () = change.invoke_async(&mut connection).await.unwrap();
+            job.id
+        } else {
+            // No connection is in force, so the address is that of the newest document.
+            let update = elsewhere(&update_main(1, 1));
+            put(&redis.queue(), &update).await;
+            let _: () = connection.del(key("connections")).await.unwrap();
+            update.id
+        };
+        let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+        queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
+        let record = reaches(&queue, victim, State::Blocked).await;
+        assert_eq!(record.failure.unwrap().code, "unsealed_connection", "{no_token}");
+    }
+}
+
 #[tokio::test]
 async fn documents_that_only_a_record_needs_can_be_resealed() {
     let redis = RedisServer::start().await;

@@ -52,7 +52,7 @@ pub(super) struct Case<'a> {
     held: Vec<Vec<(Uuid, u64)>>,
     former: Vec<Vec<(Uuid, u64)>>,
     pub(super) sleepers: Sleepers,
-    /// What each run got from the records, by the token of its lease.
+    /// The records that runs got, by the tokens of their leases.
     used: BTreeMap<u64, Used>,
     /// The latest time that the clock has ever shown.
     latest: u64,

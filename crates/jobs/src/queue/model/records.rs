@@ -42,8 +42,7 @@ pub(super) struct Records {
     heartbeats: BTreeMap<(Uuid, String), (u64, String)>,
 }
 
-/// What a run got from the records when it was claimed: the number of the agent's record and what
-/// it owed.
+/// The part of an agent's record that a run got when it was claimed: its number and what it owed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Used {
     pub(super) seq: Option<u64>,
@@ -183,7 +182,7 @@ impl Model {
     pub(super) fn documents(&self) -> BTreeSet<Uuid> {
         let agents = self.records.agents.values();
         let of_agents = agents.flat_map(|record| {
-            record.desired.into_iter().chain(record.token).chain(record.owed.values().copied())
+            [record.desired, record.token, record.owed.get(&'w').copied()].into_iter().flatten()
         });
         of_agents.chain(self.records.connections.values().map(|known| known.document)).collect()
     }

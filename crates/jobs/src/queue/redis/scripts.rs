@@ -121,7 +121,7 @@ pub(crate) struct Ack {
     pub(crate) facts: String,
     /// The number of the agent's record that the run used, if there is one.
     pub(crate) observed: Option<u64>,
-    /// What the record owed: letters with the ids of the jobs that asked for it.
+    /// The owed parts of the record: letters with the ids of the jobs that asked for them.
     pub(crate) carried: String,
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct LeasedJob {
 pub(crate) struct UsedRecord {
     /// The number of the record.
     pub(crate) seq: u64,
-    /// What it owed: letters with the ids of the jobs that asked for it.
+    /// The owed parts: letters with the ids of the jobs that asked for them.
     pub(crate) owed: String,
 }
 

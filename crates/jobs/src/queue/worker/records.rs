@@ -210,19 +210,39 @@ impl Loaded {
         if connection.is_none() && !raw.connection.is_empty() && !has_connection(own) {
             return Err(Incomplete::UnknownConnection);
         }
-        let agent = agent.transpose()?;
-        if let Some(connection) = &connection {
-            let of_token = agent.as_ref().and_then(|agent| agent.token.as_ref()).unwrap_or(own);
-            let token_id = raw.record().and_then(|record| record.token).map(|id| id.to_string());
-            let token_id = token_id.as_deref().unwrap_or(&raw.id);
-            let is_bound = !self.is_sealed(raw, token_id, "/auth_token")
-                || self.is_sealed(raw, &raw.connection, "/gateway/token")
-                || destination(connection) == destination(of_token);
-            if !is_bound {
-                return Err(Incomplete::UnsealedConnection);
-            }
+        let records = Records { connection, agent: agent.transpose()? };
+        self.check_destination(raw, own, &records)?;
+        Ok(records)
+    }
+
+    /// Checks that a sealed token of the agent goes only to the place that it was sealed for, or to
+    /// one whose own token is sealed. This looks at every document that can have the token, and at
+    /// the one whose gateway is used, whatever the records say.
+    fn check_destination(
+        &self,
+        raw: &RawClaim,
+        own: &Value,
+        records: &Records,
+    ) -> Result<(), Incomplete> {
+        let record = raw.record();
+        let text = |id: Option<Uuid>| id.map(|id| id.to_string());
+        let desired = text(record.as_ref().and_then(|record| record.desired));
+        let token = text(record.as_ref().and_then(|record| record.token));
+        let parts = records.agent.as_ref();
+        let own = (raw.id.as_str(), own);
+        let desired = desired.as_deref().zip(parts.and_then(|parts| parts.desired.as_ref()));
+        let token = token.as_deref().zip(parts.and_then(|parts| parts.token.as_ref()));
+        let connection = records.connection.as_ref();
+        let connection = connection.map(|document| (raw.connection.as_str(), document));
+        let (used_id, used) = connection.or(desired).unwrap_or(own);
+        let goes_elsewhere =
+            [Some(own), desired, token].into_iter().flatten().any(|(id, document)| {
+                self.is_sealed(raw, id, "/auth_token") && destination(document) != destination(used)
+            });
+        if goes_elsewhere && !self.is_sealed(raw, used_id, "/gateway/token") {
+            return Err(Incomplete::UnsealedConnection);
         }
-        Ok(Records { connection, agent })
+        Ok(())
     }
 
     /// Returns whether a field of a job's document is sealed in Redis.
@@ -258,8 +278,10 @@ fn is_valid(document: &Value, parts: &[&str], own: &Value) -> bool {
 }
 
 /// Returns the parts of a connection that decide where a token is sent.
-fn destination(document: &Value) -> [&Value; 3] {
-    ["url", "allow_insecure_tls", "tls_fingerprint"].map(|part| &document["gateway"][part])
+fn destination(document: &Value) -> (Option<&str>, bool, Option<&str>) {
+    let gateway = &document["gateway"];
+    let any_certificate = gateway["allow_insecure_tls"].as_bool() == Some(true);
+    (gateway["url"].as_str(), any_certificate, gateway["tls_fingerprint"].as_str())
 }
 
 fn id_of(document: &Value, part: &str) -> Option<Uuid> {

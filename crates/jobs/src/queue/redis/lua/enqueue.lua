@@ -92,13 +92,7 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  local is_newest = true
-  if job.kind == 'cleanup' then
-    record_connection(job)
-  else
-    is_newest = record_document(job, arg(14))
-  end
-  if not is_newest then
+  if not record_document(job, arg(14)) then
     go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)

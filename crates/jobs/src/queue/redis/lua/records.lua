@@ -9,19 +9,16 @@
 -- docs/protocol.md.
 local OWED = { 'f', 'r', 'w', 'p' }
 
--- Whether a record needs the document of that job.
-local function needs_document(record, id)
-  if not record then return false end
-  if record.desired == id or record.token == id then return true end
-  for _, letter in ipairs(OWED) do
-    if record[letter] == id then return true end
-  end
-  return false
-end
+-- The parts of an agent's record whose documents a run reads. Of other owed parts only the id counts.
+local READ = { 'desired', 'token', 'w' }
 
 local function is_needed(lane, subject, id)
-  local known = connection(lane)
-  return known and known.document == id or needs_document(agent_record(subject), id)
+  local known, record = connection(lane), agent_record(subject)
+  if known and known.document == id then return true end
+  for _, part in ipairs(READ) do
+    if record and record[part] == id then return true end
+  end
+  return false
 end
 
 -- A record has let go of a document, which is removed if its job is gone and no other record needs
@@ -34,12 +31,18 @@ end
 local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
-  if not before then return end
-  release_document(lane, subject, before.desired)
-  release_document(lane, subject, before.token)
-  for _, letter in ipairs(OWED) do
-    release_document(lane, subject, before[letter])
+  for _, part in ipairs(READ) do
+    if before then release_document(lane, subject, before[part]) end
   end
+end
+
+-- A copy of a record that can be changed.
+local function copy(record)
+  local after = {}
+  for name, value in pairs(record) do
+    after[name] = value
+  end
+  return after
 end
 
 -- The connection of the newest document that has one is in force, unless its producer says that it
@@ -112,14 +115,12 @@ local function record_heartbeats(job, heartbeats)
 end
 
 -- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
--- is lost if a newer job replaces that job meanwhile. Returns whether it is the newest of its agent.
+-- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due.
+-- Returns whether the document is the newest of its agent.
 local function record_document(job, heartbeats)
   record_connection(job)
-  if MERGES[job.kind] then
-    record_heartbeats(job, heartbeats)
-    return true
-  end
-  return record_agent(job)
+  if MERGES[job.kind] then record_heartbeats(job, heartbeats) end
+  return MERGES[job.kind] or job.kind == 'cleanup' or record_agent(job)
 end
 
 -- A run has proven on the gateway what the record said when it began: its `seq`, and what was owed,
@@ -128,10 +129,7 @@ local function observe(job, seq, carried)
   local record = agent_record(job.subject)
   if not record then return end
   if job.kind ~= 'cleanup' then
-    local after = {}
-    for name, value in pairs(record) do
-      after[name] = value
-    end
+    local after = copy(record)
     after.observed = seq
     for letter, id in carried:gmatch('(%l)(%x[%x%-]+)') do
       if after[letter] == id then after[letter] = nil end
@@ -153,10 +151,7 @@ end
 local function withdraw_document(job)
   local record = agent_record(job.subject)
   if not record then return end
-  local after = {}
-  for name, value in pairs(record) do
-    after[name] = value
-  end
+  local after = copy(record)
   if job.kind == 'cleanup' then
     if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
   else
