@@ -13,17 +13,15 @@ use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{
-    End, GATEWAYS, GIVE_UP_AFTER, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose,
-    agent, gateway,
+    End, GATEWAYS, LEASE, New, Operation, SCOPES, WORKERS, Whose, agent, gateway, retry_policy,
 };
 use super::records::Used;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
-use crate::queue::redis::claim::RawClaim;
 use crate::queue::redis::scripts::operators::ActionAnswer;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Lua, Named, Scripts, millis};
 use crate::queue::{Author, PauseScope, Settings, State};
-use crate::{IdempotencyKey, RetryPolicy, kinds};
+use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
 
 /// The time at which every case begins.
@@ -240,7 +238,7 @@ impl<'a> Case<'a> {
             self.sleepers.rouse(worker);
         }
         for raw in &batch.jobs {
-            self.used.insert(raw.token, used(raw));
+            self.used.insert(raw.token, Used::of(raw));
         }
         let leases = batch.jobs.iter().map(|job| (job.id.parse().unwrap(), job.token));
         self.held[usize::from(worker)].extend(leases);
@@ -279,18 +277,12 @@ impl<'a> Case<'a> {
         let used = |token: &u64| self.used.get(token).cloned().unwrap_or_default();
         let sent: Vec<(Lease, Ack)> = acks
             .iter()
-            .map(|((id, token), end)| ((id.to_string(), *token), ack(end, &used(token))))
+            .map(|((id, token), end)| ((id.to_string(), *token), end.ack(&used(token))))
             .collect();
-        let retry = RetryPolicy {
-            snooze_limit: Duration::from_millis(SNOOZE_LIMIT),
-            give_up_gateway_after: Duration::from_millis(GIVE_UP_AFTER),
-            ..RetryPolicy::default()
-        };
-        let answer = self.bench.scripts.ack(&name(worker), &retry, &sent).await?;
-        let expected = acks.iter().map(|(lease, end)| {
-            let used = self.used.get(&lease.1).cloned().unwrap_or_default();
-            self.model.ack(&name(worker), *lease, end, &used)
-        });
+        let answer = self.bench.scripts.ack(&name(worker), &retry_policy(), &sent).await?;
+        let model = &mut self.model;
+        let expected =
+            acks.iter().map(|(lease, end)| model.ack(&name(worker), *lease, end, &used(&lease.1)));
         let expected = expected.map(|state| state.map_or(Acked::Lost, Acked::Completed));
         same("ack", &answer, &expected.collect())?;
         for (lease, end) in acks {
@@ -401,26 +393,4 @@ fn picked<T>(from: &[T], pick: u8) -> Option<&T> {
 
 fn raw(leases: &[(Uuid, u64)]) -> Vec<Lease> {
     leases.iter().map(|(id, token)| (id.to_string(), *token)).collect()
-}
-
-/// Reads what a run got from the records.
-pub(super) fn used(raw: &RawClaim) -> Used {
-    let record = raw.record();
-    record.map_or_else(Used::default, |record| Used { seq: Some(record.seq), owed: record.owed() })
-}
-
-fn ack(end: &End, used: &Used) -> Ack {
-    let failure =
-        if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
-    Ack {
-        delay: Duration::from_millis(end.delay),
-        counts: end.counts,
-        reason: if end.state == State::Dead { "permanent" } else { "" },
-        failure: failure.to_owned(),
-        signal: end.signal,
-        leave_alone: Duration::from_millis(end.leave_alone),
-        observed: used.seq,
-        carried: used.carried(),
-        ..Ack::new(end.state, r#"{"outcome":"acked"}"#.to_owned())
-    }
 }

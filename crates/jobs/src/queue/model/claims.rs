@@ -237,7 +237,7 @@ impl Model {
         let got = (
             (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
             (raw.enqueued_at_ms, raw.lane_failures, raw.seq),
-            (expires_in, super::case::used(raw)),
+            (expires_in, super::records::Used::of(raw)),
             (raw.heartbeat.clone(), raw.connection.clone()),
         );
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }

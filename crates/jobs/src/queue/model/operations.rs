@@ -2,12 +2,16 @@
 //! of operations still makes sense when some are left out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fastrand::Rng;
 use mission_core::Kind;
 use uuid::Uuid;
 
+use super::records::Used;
 use crate::queue::State;
+use crate::queue::redis::scripts::Ack;
+use crate::retry::RetryPolicy;
 
 /// The number of workers, of gateways, and of agents of each gateway.
 pub(super) const WORKERS: u8 = 3;
@@ -108,6 +112,15 @@ pub(super) struct New {
     pub(super) generation: Option<u64>,
     pub(super) revision: Option<u64>,
     pub(super) max_attempts: u32,
+}
+
+/// Returns the policy with these limits.
+pub(super) fn retry_policy() -> RetryPolicy {
+    RetryPolicy {
+        snooze_limit: Duration::from_millis(SNOOZE_LIMIT),
+        give_up_gateway_after: Duration::from_millis(GIVE_UP_AFTER),
+        ..RetryPolicy::default()
+    }
 }
 
 impl New {
@@ -315,4 +328,23 @@ fn few(rng: &mut Rng) -> u8 {
 
 fn among<T: Copy>(rng: &mut Rng, values: &[T]) -> T {
     values[rng.usize(..values.len())]
+}
+
+impl End {
+    /// Returns the end as an argument of `ack.lua`.
+    pub(super) fn ack(&self, used: &Used) -> Ack {
+        let failure =
+            if self.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
+        Ack {
+            delay: Duration::from_millis(self.delay),
+            counts: self.counts,
+            reason: if self.state == State::Dead { "permanent" } else { "" },
+            failure: failure.to_owned(),
+            signal: self.signal,
+            leave_alone: Duration::from_millis(self.leave_alone),
+            observed: used.seq,
+            carried: used.carried(),
+            ..Ack::new(self.state, r#"{"outcome":"acked"}"#.to_owned())
+        }
+    }
 }

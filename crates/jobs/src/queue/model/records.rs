@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::job::{Job, Time};
 use super::machine::Model;
+use crate::queue::redis::claim::RawClaim;
 
 /// The time for which a deleted agent is remembered.
 const REMEMBERED: Time = 24 * 3_600_000;
@@ -50,6 +51,15 @@ pub(super) struct Used {
 }
 
 impl Used {
+    /// Reads the part of the record that a claim returned.
+    pub(super) fn of(raw: &RawClaim) -> Self {
+        let record = raw.record();
+        record.map_or_else(Self::default, |record| Self {
+            seq: Some(record.seq),
+            owed: record.owed(),
+        })
+    }
+
     /// Returns the letters and ids of what was owed, as `ack.lua` takes them.
     pub(super) fn carried(&self) -> String {
         self.owed.iter().fold(String::new(), |text, (letter, id)| format!("{text}{letter}{id}"))

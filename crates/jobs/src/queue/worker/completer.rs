@@ -30,7 +30,6 @@ use apalis_core::task::Task;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use mission_core::{Backoff, Failure, Outcome, Remedy};
-use serde_json::json;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -41,10 +40,9 @@ use crate::kinds;
 use crate::queue::error::QueueError;
 use crate::queue::redis::counters::count;
 use crate::queue::redis::scripts::{Ack, Acked, Lease};
-use crate::queue::states::State;
-use crate::queue::views::attempt::AttemptResult;
 use crate::queue::views::gateway_view;
-use crate::queue::worker::leases::{LeasedJob, Stopped, UsedRecord};
+use crate::queue::worker::leases::{LeasedJob, Stopped};
+use crate::queue::worker::run_end::{ack, cancel};
 use crate::retry::{Disposition, GatewaySignal};
 use crate::run::{Claimed, RunResult};
 
@@ -352,55 +350,4 @@ where
         () = over => tracing::error!(what, "shutdown before Redis answered, left to the lease"),
     }
     None
-}
-
-fn ack(
-    ran: &RunResult,
-    (disposition, signal): (Disposition, GatewaySignal),
-    about: &str,
-    used: Option<&UsedRecord>,
-) -> Ack {
-    let (state, delay, counts, reason) = match disposition {
-        Disposition::Done => (State::Done, Duration::ZERO, true, ""),
-        Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
-        Disposition::Wait(delay) => (State::Retrying, delay, false, ""),
-        Disposition::Snooze(delay) => (State::Snoozed, delay, false, ""),
-        Disposition::Block(delay) => (State::Blocked, delay, false, ""),
-        Disposition::Dead(reason) => (State::Dead, Duration::ZERO, true, reason.as_str()),
-    };
-    let failure = ran.outcome.failure();
-    let result = AttemptResult {
-        outcome: ran.outcome.name().to_owned(),
-        failure: failure.cloned(),
-        stopped: None,
-        steps: ran.steps.clone(),
-    };
-    let mut ack = Ack {
-        delay,
-        counts,
-        reason,
-        failure: failure.map(|failure| json!(failure).to_string()).unwrap_or_default(),
-        signal: signal.as_str(),
-        leave_alone: signal.leave_alone(),
-        about: about.to_owned(),
-        observed: used.map(|used| used.seq),
-        carried: used.map(|used| used.owed.clone()).unwrap_or_default(),
-        ..Ack::new(state, json!(result).to_string())
-    };
-    if let Outcome::Done(done) = &ran.outcome {
-        ack.report = json!(done).to_string();
-        ack.facts = done.gateway.as_ref().map(|facts| json!(facts).to_string()).unwrap_or_default();
-    }
-    ack
-}
-
-/// Returns the end of a run that was stopped because its job was cancelled.
-fn cancel() -> Ack {
-    let words = "stopped while running; the gateway may have been changed in part";
-    let result = AttemptResult {
-        outcome: "cancelled".to_owned(),
-        stopped: Some(words.to_owned()),
-        ..AttemptResult::default()
-    };
-    Ack::new(State::Cancelled, json!(result).to_string())
 }

@@ -6,6 +6,8 @@
 //! | `fetcher` | claims jobs under a lease when a slot is free |
 //! | `leases` | renews the leases of running jobs |
 //! | `completer` | acknowledges runs that have ended, many in one call |
+//! | `run_end` | describes the end of a run for the completer |
+//! | `records` | reads the records of claimed jobs |
 //! | `sweeper` | takes back the jobs of workers that died |
 //! | `workers` | sends the heartbeat of this process, and lists the others |
 //! | `journal` | records what a run is about to do to its gateway |
@@ -18,6 +20,7 @@ pub(crate) mod fetcher;
 pub mod journal;
 pub(crate) mod leases;
 pub(crate) mod records;
+mod run_end;
 pub(crate) mod settings;
 mod sweeper;
 pub mod workers;
