@@ -113,7 +113,7 @@ impl Arena {
         let seconds = number(&cpu, "used_cpu_user") + number(&cpu, "used_cpu_sys");
         let commands = self.info("commandstats").await?;
         let calls = commands
-            .get("cmdstat_evalsha")
+            .get("cmdstat_fcall")
             .and_then(|stats| stats.split(',').find_map(|stat| stat.strip_prefix("calls=")));
         let own = process::cpu(std::process::id())?;
         Ok(Usage {

@@ -1,7 +1,7 @@
 //! The time for which scripts hold Redis, from its slow log. All other clients wait meanwhile, so
 //! it bounds their latency.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -24,7 +24,7 @@ struct Calls {
 /// The scripts with calls longer than 1 ms, by name.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct Slow(BTreeMap<&'static str, Calls>);
+pub struct Slow(BTreeMap<String, Calls>);
 
 /// An entry: number, time, microseconds, words, address and name of the client.
 type Entry = (i64, i64, i64, Vec<Vec<u8>>, String, String);
@@ -41,16 +41,15 @@ impl Slow {
     pub async fn take(arena: &Arena) -> anyhow::Result<Self> {
         let entries: Vec<Entry> = arena.command(&["SLOWLOG", "GET", "-1"]).await?;
         let _: String = arena.command(&["SLOWLOG", "RESET"]).await?;
-        let scripts: HashMap<_, _> = arena.queue.script_names().into_iter().collect();
-        let mut calls: BTreeMap<&'static str, Calls> = BTreeMap::new();
+        let mut calls: BTreeMap<String, Calls> = BTreeMap::new();
         for (_, _, micros, words, ..) in entries {
             let mut words = words.iter().map(|word| String::from_utf8_lossy(word));
             // What a script calls is noted as well, but is part of the script's own time.
-            if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("evalsha")) {
+            if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("fcall")) {
                 continue;
             }
-            let name = words.next().and_then(|hash| scripts.get(&*hash).copied());
-            let name = name.unwrap_or("another script");
+            let function = words.next().unwrap_or_default();
+            let name = arena.queue.script_of(&function).unwrap_or("another function").to_owned();
             let ms = f64::from(i32::try_from(micros).unwrap_or(i32::MAX)) / 1e3;
             let calls = calls.entry(name).or_default();
             calls.over_1_ms += 1;

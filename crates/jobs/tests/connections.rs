@@ -123,6 +123,44 @@ async fn the_documented_user_has_all_permissions_that_are_needed() {
     assert!(denied(&mut admin).await.contains("{other}"));
 }
 
+/// Returns the number of calls of a command that a Redis has counted.
+async fn calls_of(redis: &RedisServer, command: &str) -> u64 {
+    let info: String = redis.tell("INFO commandstats").await;
+    let stats =
+        info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    stats.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn scripts_do_what_functions_may_not() {
+    let redis = on_a_port().await;
+    let mut admin = redis.connect().await;
+    let words = documented_user();
+    let words = words.iter().filter(|word| !word.starts_with("+function"));
+    for (name, without) in [("one", "+fcall"), ("other", "+function|load")] {
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg(name);
+        user.arg(words.clone().skip(2).filter(|word| *word != without).collect::<Vec<_>>());
+        user.exec_async(&mut admin).await.unwrap();
+        let url = format!("redis://{name}:PASSWORD@127.0.0.1:{}", redis.port());
+        redis.tell::<()>("FLUSHALL").await;
+        works(&Queue::open(&url, "mission").unwrap()).await;
+    }
+    assert!(calls_of(&redis, "evalsha").await > 10);
+    assert_eq!(redis.tell::<Vec<redis::Value>>("FUNCTION LIST").await, []);
+}
+
+#[tokio::test]
+async fn functions_that_somebody_removed_are_loaded_again() {
+    let redis = on_a_port().await;
+    let queue = Queue::open(&redis.url(), "mission").unwrap();
+    queue.counts().await.unwrap();
+    redis.tell::<()>("FUNCTION FLUSH").await;
+    works(&queue).await;
+    assert_eq!(calls_of(&redis, "evalsha").await, 0);
+    assert!(calls_of(&redis, "function|load").await >= 2);
+}
+
 #[test]
 fn the_documented_user_may_use_every_command_of_the_scripts() {
     let granted: HashSet<_> = documented_user()

@@ -169,7 +169,7 @@ impl QueueError {
             }
             // Other codes describe the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH,
             // NOREPLICAS …
-            _ => matches!(error.code(), Some("PROTOCOL" | "WRONGTYPE")),
+            _ => matches!(error.code(), Some("PROTOCOL" | "SCRIPT" | "WRONGTYPE")),
         };
         if fault { Self::Script { script, reason } } else { Self::Unavailable { reason } }
     }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_script_is_not_worth_waiting_for() {
-        for code in ["PROTOCOL", "WRONGTYPE"] {
+        for code in ["PROTOCOL", "SCRIPT", "WRONGTYPE"] {
             assert!(!sorted(code).is_unavailable(), "{code}");
         }
     }

@@ -197,11 +197,11 @@ impl Queue {
         &self.scripts.keys
     }
 
-    /// Returns the SHA-1 and the name of each script, by which entries of `SLOWLOG` can be
-    /// identified.
+    /// Returns the name of the script that an entry of `SLOWLOG` calls by this name of a function, if
+    /// it is one of the queue's.
     #[must_use]
-    pub fn script_names(&self) -> Vec<(String, &'static str)> {
-        self.scripts.names()
+    pub fn script_of<'a>(&self, function: &'a str) -> Option<&'a str> {
+        self.scripts.script_of(function)
     }
 
     /// Stores jobs, all or none, at most [`MAX_ENQUEUE`]. After an error the same envelopes can be

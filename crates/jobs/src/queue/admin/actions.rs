@@ -10,8 +10,9 @@ use crate::queue::Queue;
 use crate::queue::admin::actor::Author;
 use crate::queue::admin::pause::PauseScope;
 use crate::queue::error::QueueError;
+use crate::queue::redis::bundle::Source;
 use crate::queue::redis::scripts::operators::ActionAnswer;
-use crate::queue::redis::scripts::{Named, millis};
+use crate::queue::redis::scripts::{lua, millis};
 use crate::queue::states::State;
 
 /// The longest time that a person can snooze a job: 30 days.
@@ -31,7 +32,7 @@ impl Queue {
         why: &str,
     ) -> Result<State, QueueError> {
         let refused = |state| QueueError::NotRetryable { id, state };
-        self.act(&self.scripts.lua.retry, id, force, by, why, refused).await
+        self.act(lua::retry, id, force, by, why, refused).await
     }
 
     /// Makes a ready, retrying, snoozed or blocked job wait for this time, at most [`MAX_SNOOZE`].
@@ -46,7 +47,7 @@ impl Queue {
     ) -> Result<State, QueueError> {
         let refused = |state| QueueError::NotSnoozable { id, state };
         let wait = millis(wait.min(MAX_SNOOZE));
-        self.act(&self.scripts.lua.snooze, id, wait, by, why, refused).await
+        self.act(lua::snooze, id, wait, by, why, refused).await
     }
 
     /// Ends a job, also a dead one. Returns the state that it was in.
@@ -56,20 +57,20 @@ impl Queue {
     /// before that, the result of the run stands.
     pub async fn cancel(&self, id: Uuid, by: &Author, why: &str) -> Result<State, QueueError> {
         let refused = |state| QueueError::NotCancellable { id, state };
-        self.act(&self.scripts.lua.cancel, id, false, by, why, refused).await
+        self.act(lua::cancel, id, false, by, why, refused).await
     }
 
     /// Cancels a dead job, so that it cannot be retried. Refuses any other job.
     pub async fn discard(&self, id: Uuid, by: &Author, why: &str) -> Result<(), QueueError> {
         let refused = |state| QueueError::NotDiscardable { id, state };
-        self.act(&self.scripts.lua.cancel, id, true, by, why, refused).await.map(drop)
+        self.act(lua::cancel, id, true, by, why, refused).await.map(drop)
     }
 
     /// Runs the script of an action on a job; `own` is the argument that only this script has.
     /// Returns the state that the job was in.
     async fn act(
         &self,
-        script: &Named,
+        script: Source,
         id: Uuid,
         own: impl ToRedisArgs,
         by: &Author,
@@ -118,7 +119,7 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<bool, QueueError> {
-        self.scripts.act(&self.scripts.lua.pause, by, why, (action, scope.to_string())).await
+        self.scripts.act(lua::pause, by, why, (action, scope.to_string())).await
     }
 
     /// Stops a worker from claiming jobs, or lets it claim them again. The worker learns of it
@@ -131,7 +132,7 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<bool, QueueError> {
-        let script = &self.scripts.lua.drain;
+        let script = lua::drain;
         let came: String = self.scripts.act(script, by, why, (worker, drain)).await?;
         match came.as_str() {
             "missing" => Err(QueueError::NoWorker { name: worker.to_owned() }),

@@ -18,8 +18,9 @@ use super::operations::{
 use super::records::Used;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
+use crate::queue::redis::bundle::Source;
 use crate::queue::redis::scripts::operators::ActionAnswer;
-use crate::queue::redis::scripts::{Ack, Acked, Lease, Lua, Named, Scripts, millis};
+use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts, lua, millis};
 use crate::queue::{Author, PauseScope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
@@ -114,13 +115,13 @@ impl<'a> Case<'a> {
             Operation::Cancel { pick, discard } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
                     let expected = self.model.cancel(id, *discard, BY, WHY);
-                    self.act(|lua| &lua.cancel, id, *discard, expected).await?;
+                    self.act(lua::cancel, id, *discard, expected).await?;
                 }
             }
             Operation::Snooze { pick, ms } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
                     let expected = self.model.snooze(id, *ms, BY, WHY);
-                    self.act(|lua| &lua.snooze, id, *ms, expected).await?;
+                    self.act(lua::snooze, id, *ms, expected).await?;
                 }
             }
             Operation::Retry { pick, force, fitting } => {
@@ -310,21 +311,19 @@ impl<'a> Case<'a> {
         let ids: Vec<Uuid> = self.ids.iter().filter(fits).copied().collect();
         let Some(id) = picked(&ids, pick).copied() else { return Ok(()) };
         let expected = self.model.retry(id, force, BY);
-        self.act(|lua| &lua.retry, id, force, expected).await
+        self.act(lua::retry, id, force, expected).await
     }
 
     /// Carries out an action on a job, whose answer must be the one that the model gave.
     async fn act(
         &mut self,
-        script: impl Fn(&Lua) -> &Named,
+        script: Source,
         id: Uuid,
         own: impl ToRedisArgs,
         (what, state): (&str, String),
     ) -> Checked {
-        let scripts = &self.bench.scripts;
-        let script = script(&scripts.lua);
         let answer: ActionAnswer =
-            scripts.act(script, &author(), WHY, (id.to_string(), own)).await?;
+            self.bench.scripts.act(script, &author(), WHY, (id.to_string(), own)).await?;
         same(script.name, &answer, &(what.to_owned(), state))
     }
 
@@ -334,7 +333,7 @@ impl<'a> Case<'a> {
         scopes.extend((0..GATEWAYS).map(|number| PauseScope::Gateway(gateway(number))));
         let scope = scopes[usize::from(scope)].to_string();
         let (scripts, action) = (&self.bench.scripts, if pause { "pause" } else { "resume" });
-        let answer = scripts.act(&scripts.lua.pause, &author(), WHY, (action, &scope)).await?;
+        let answer = scripts.act(lua::pause, &author(), WHY, (action, &scope)).await?;
         same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
     }
 

@@ -1,6 +1,9 @@
-//! Bundles a script from its own part, the shared functions, and the tables that Rust generates.
+//! Bundles scripts from their own parts, the shared functions, and the tables that Rust generates:
+//! all of them as one library of functions, or each as a script for a Redis that forbids functions.
 
 use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
 
 use crate::kinds;
 use crate::queue::{redis::keys, states};
@@ -14,41 +17,105 @@ const SHARED: &str = concat!(
     include_str!("lua/records.lua"),
     "\n",
     include_str!("lua/transitions.lua"),
+    "\n",
+    include_str!("lua/run.lua"),
 );
 
-/// Returns the whole text of a script. It contains only the shared functions that the script uses,
-/// because even an unused definition costs Redis some thousand instructions per call. Counters and
-/// fields that the script has changed are written even if it fails half-way, so that everything it
-/// did until then is complete.
-pub(crate) fn bundle(clock: &str, body: &str) -> String {
-    let shared = states::lua() + &kinds::lua() + clock + SHARED;
-    let own = format!(
-        "local layout = redis.call('GET', K.layout)
--- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
-if layout == '1' then redis.call('SET', K.layout, LAYOUT) end
-if layout and layout ~= LAYOUT and layout ~= '1' then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout
-    .. ', this program knows ' .. LAYOUT)
-end
-local function main()
-{body}
-end
-local ok, answer = pcall(main)
-flush()
-if ok or type(answer) == 'table' then return answer end
--- The server's own errors begin with a code in capitals.
-local why = tostring(answer):gsub('^%-', '')
-return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
-"
-    );
-    let text = used(&shared, own);
-    let named: HashSet<&str> =
-        text.split("K.").skip(1).filter_map(|rest| rest.split(is_no_letter).next()).collect();
-    let keys = keys::lua(|name| named.contains(name));
-    format!(
-        "-- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
-{keys}{text}"
-    )
+/// The effect of a script, which decides on what Redis lets it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only reads, which a Redis that is full or a replica allows as well.
+    Reads,
+    /// It stores new jobs, which a Redis that is full refuses.
+    Adds,
+    /// It changes jobs that exist already. A Redis that is full lets them continue, because ending
+    /// and removing them makes room again.
+    Changes,
+}
+
+impl Access {
+    /// Returns the flag of such a script, as Redis names it.
+    const fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Reads => Some("no-writes"),
+            Self::Adds => None,
+            Self::Changes => Some("allow-oom"),
+        }
+    }
+}
+
+/// The source of a script.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) name: &'static str,
+    pub(crate) access: Access,
+    /// The text of its file, which is the body of a function.
+    pub(crate) body: &'static str,
+}
+
+impl Source {
+    /// Returns the whole text of the script for `EVAL`. It contains only the shared functions that
+    /// it uses, because even an unused definition costs Redis some thousand instructions per call.
+    pub(crate) fn script(&self, clock: &str) -> String {
+        let shared = states::lua() + &kinds::lua() + clock + SHARED;
+        let Self { body, access, .. } = self;
+        let writes = *access != Access::Reads;
+        let own = format!("local function main()\n{body}\nend\n\nreturn execute(main, {writes})\n");
+        let text = used(&shared, own);
+        let named: HashSet<&str> =
+            text.split("K.").skip(1).filter_map(|rest| rest.split(is_no_letter).next()).collect();
+        let keys = keys::lua(|name| named.contains(name));
+        let flags = access.flag().map(|flag| format!("#!lua flags={flag}\n")).unwrap_or_default();
+        format!(
+            "{flags}-- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not \
+                edit.\n{keys}{text}"
+        )
+    }
+}
+
+/// A library of functions for Redis, which keeps it until somebody removes it.
+#[derive(Debug)]
+pub(crate) struct Library {
+    /// The name, which contains the hash of the text. So those of different versions are there at
+    /// the same time.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+impl Library {
+    /// Makes the library of all scripts. Redis has hardly any function at hand while it loads a
+    /// library, so the first call makes the definitions.
+    pub(crate) fn new(clock: &str, sources: &[Source]) -> Self {
+        let mut define = keys::lua(|_| true) + &states::lua() + &kinds::lua() + clock + SHARED;
+        let mut register = String::new();
+        for Source { name, access, body } in sources {
+            let writes = *access != Access::Reads;
+            define += &format!(
+                "\ndo\n  local function main()\n{body}\n  end\n  defined.{name} = function() \
+                 return execute(main, {writes}) end\nend\n"
+            );
+            let flags = access.flag().map(|flag| format!("'{flag}'")).unwrap_or_default();
+            register += &format!(
+                "redis.register_function({{
+  function_name = LIBRARY .. '_{name}',
+  callback = function(keys, args)
+    KEYS, ARGV = keys, args
+    return (defined.{name} or define('{name}'))()
+  end,
+  flags = {{ {flags} }},
+}})\n"
+            );
+        }
+        let text = format!(
+            "local KEYS, ARGV\nlocal defined = {{}}\n\nlocal function define(asked)\n{define}\n\
+             return defined[asked]\nend\n\n{register}"
+        );
+        let hash: String =
+            Sha256::digest(&text).iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("mission_{hash}");
+        let text = format!("#!lua name={name}\nlocal LIBRARY = '{name}'\n{text}");
+        Self { name, text }
+    }
 }
 
 /// Returns `own` with those of the shared definitions before it that it uses.
@@ -113,10 +180,9 @@ mod tests {
 
     #[test]
     fn a_bundle_contains_only_used_definitions() {
-        let text = bundle(
-            "local function now() return 1 end\n",
-            "return read(ARGV[1]) and call('GET', K.pulse)",
-        );
+        let body = "return read(ARGV[1]) and call('GET', K.pulse)";
+        let source = Source { name: "get", access: Access::Changes, body };
+        let text = source.script("local function now() return 1 end\n");
         for used in [
             "local function read(",
             "local function now(",

@@ -24,7 +24,7 @@ use crate::queue::error::{QueueError, condition};
 use crate::queue::redis::counters::{Counters, count};
 use crate::queue::redis::tls::Tls;
 use address::{Address, is_tls};
-use live::Live;
+pub(crate) use live::Live;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time to wait for an answer. A loaded Redis may need some time, but a dead connection
@@ -245,7 +245,7 @@ fn cluster(
 /// Returns whether an error is an answer of the right server, so that the connection is good. A
 /// server that has become a replica, or has lost its own replicas, answers too, but then the
 /// address must be looked up again.
-fn is_answer(error: &RedisError) -> bool {
+pub(crate) fn is_answer(error: &RedisError) -> bool {
     condition(error)
         .or_else(|| error.code())
         .is_some_and(|code| !matches!(code, "READONLY" | "NOREPLICAS" | "UNBLOCKED"))

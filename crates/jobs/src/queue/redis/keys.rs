@@ -183,11 +183,18 @@ impl Keys {
     }
 }
 
-/// Returns the table `K` of a script, with the keys whose names it uses.
+/// Returns the table `K` of the scripts with the keys whose names they use, and the function
+/// `name_keys`, which fills it from the prefix of a queue.
 pub(crate) fn lua(uses: impl Fn(&str) -> bool) -> String {
-    let mut table = String::from("local K = {\n");
+    let mut text = String::from(
+        "local K, queue
+local function name_keys(prefix)
+  if queue == prefix then return end
+  queue = prefix
+  K = {\n",
+    );
     for (name, rest) in NAMES.iter().filter(|(name, _)| uses(name)) {
-        writeln!(table, "  {name} = KEYS[1] .. ':{rest}',").expect("a String takes any text");
+        writeln!(text, "    {name} = prefix .. ':{rest}',").expect("a String takes any text");
     }
-    table + "}\n"
+    text + "  }\nend\n"
 }

@@ -5,6 +5,7 @@ pub(crate) mod claim;
 pub(crate) mod connection;
 pub mod counters;
 pub(crate) mod fields;
+mod functions;
 pub(crate) mod keys;
 pub(crate) mod scripts;
 pub mod server;

@@ -6,17 +6,18 @@ mod plain;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, ToRedisArgs, Value, cmd};
+use redis::{FromRedisValue, RedisResult, ToRedisArgs, Value, cmd};
 use uuid::Uuid;
 
 use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
 use crate::queue::error::QueueError;
-use crate::queue::redis::bundle::bundle;
+use crate::queue::redis::bundle::Source;
 use crate::queue::redis::claim::{Batch, RawClaim};
 use crate::queue::redis::connection::Connection;
 use crate::queue::redis::counters::{Counters, count};
 use crate::queue::redis::fields::Fields;
+use crate::queue::redis::functions::Functions;
 use crate::queue::redis::keys::Keys;
 use crate::queue::states::State;
 use crate::queue::worker::settings::Settings;
@@ -26,53 +27,37 @@ use crate::retry::RetryPolicy;
 /// The queue's keys, scripts and connection.
 pub(crate) struct Scripts {
     pub(crate) keys: Keys,
-    pub(crate) lua: Lua,
+    functions: Functions,
     connection: Connection,
     /// The connection on which readers of events block.
     listening: Connection,
 }
 
-/// A script and its name.
-pub(crate) struct Named {
-    pub(crate) name: &'static str,
-    script: Script,
-}
-
-/// Defines [`Lua`] with a field for each script, which is named as its file.
+/// Defines a constant for each script, which is named as its file, and the list of all.
 macro_rules! scripts {
-    ($($flags:ident: $($name:ident)*;)*) => {
+    ($($access:ident: $($name:ident)*;)*) => {
+        $($(pub(crate) const $name: Source = Source {
+            name: stringify!($name),
+            access: Access::$access,
+            body: include_str!(concat!("lua/", stringify!($name), ".lua")),
+        };)*)*
+
         /// All scripts.
-        pub(crate) struct Lua {
-            $($(pub(crate) $name: Named,)*)*
-        }
-
-        impl Lua {
-            fn new(clock: &str) -> Self {
-                let named = |name, flags: &str, body| Named {
-                    name,
-                    script: Script::new(&(flags.to_owned() + &bundle(clock, body))),
-                };
-                Self {
-                    $($($name: named(
-                        stringify!($name),
-                        $flags,
-                        include_str!(concat!("lua/", stringify!($name), ".lua")),
-                    ),)*)*
-                }
-            }
-
-            fn all(&self) -> impl Iterator<Item = &Named> {
-                [$($(&self.$name),*),*].into_iter()
-            }
-        }
+        pub(crate) const ALL: &[Source] = &[$($($name),*),*];
     };
 }
 
-scripts! {
-    NO_FLAGS:
-        enqueue counts get list gateways search chain groups summary workers;
-    ALSO_WHEN_FULL:
-        claim renew journal ack release reseal retry cancel pause snooze drain heartbeat;
+/// The scripts by name.
+#[expect(non_upper_case_globals, reason = "the constants are named as the files")]
+pub(crate) mod lua {
+    use crate::queue::redis::bundle::{Access, Source};
+
+    scripts! {
+        Reads: counts get list gateways search chain groups summary workers;
+        Adds: enqueue;
+        Changes:
+            claim renew journal ack release reseal retry cancel pause snooze drain heartbeat;
+    }
 }
 
 /// Redis's clock as a function for the scripts.
@@ -82,16 +67,11 @@ const CLOCK: &str = "local function now()
 end
 ";
 
-/// The first line of scripts that write for jobs that exist already. A Redis that is full refuses
-/// new jobs but lets existing ones continue, because ending and removing them makes room again.
-const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
-const NO_FLAGS: &str = "";
-
 /// Returns the whole text of `enqueue.lua`, for producers in other languages; see
 /// `docs/protocol.md`.
 #[must_use]
 pub fn enqueue_script() -> String {
-    bundle(CLOCK, include_str!("lua/enqueue.lua"))
+    lua::enqueue.script(CLOCK)
 }
 
 /// A job's id and the token of its lease.
@@ -177,11 +157,12 @@ impl Scripts {
 
     pub(crate) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
         let (keys, listening) = (Keys::new(queue), connection.for_blocking());
-        Self { keys, lua: Lua::new(clock), connection, listening }
+        Self { keys, functions: Functions::new(clock, lua::ALL), connection, listening }
     }
 
-    pub(crate) fn names(&self) -> Vec<(String, &'static str)> {
-        self.lua.all().map(|named| (named.script.get_hash().to_owned(), named.name)).collect()
+    /// Returns the name of the script behind a function's name in Redis, if it is one of these.
+    pub(crate) fn script_of<'a>(&self, function: &'a str) -> Option<&'a str> {
+        self.functions.script_of(function)
     }
 
     pub(crate) async fn enqueue(
@@ -201,7 +182,7 @@ impl Scripts {
                 (job.heartbeats.as_deref().unwrap_or_default(), job.payload.expose()),
             )
         });
-        self.run(&self.lua.enqueue, (WIRE_VERSION, jobs.collect::<Vec<_>>())).await
+        self.run(lua::enqueue, (WIRE_VERSION, jobs.collect::<Vec<_>>())).await
     }
 
     /// Claims jobs. This call is never repeated: if the answer is lost, so are the leases in it,
@@ -215,9 +196,11 @@ impl Scripts {
         let (ended, dead) = (&settings.keep_ended, &settings.keep_dead);
         let keep = (millis(ended.age), ended.count, millis(dead.age), dead.count);
         let limits = (millis(settings.lease), settings.lane_concurrency.max(1));
-        let call = self.call(&self.lua.claim, (worker, wanted, limits, keep));
-        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) =
-            self.run_once(&call).await.map_err(|error| QueueError::from_redis("claim", &error))?;
+        let args = (worker, wanted, limits, keep);
+        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) = self
+            .run_once(lua::claim, args)
+            .await
+            .map_err(|error| QueueError::from_redis("claim", &error))?;
         count(&self.counters().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
@@ -229,7 +212,7 @@ impl Scripts {
         lease: Duration,
         held: &[Lease],
     ) -> Result<Renewed, QueueError> {
-        let (lost, cancelled) = self.run(&self.lua.renew, (worker, millis(lease), held)).await?;
+        let (lost, cancelled) = self.run(lua::renew, (worker, millis(lease), held)).await?;
         Ok(Renewed { lost, cancelled })
     }
 
@@ -241,7 +224,7 @@ impl Scripts {
         effects: &str,
         held: &[Lease],
     ) -> Result<bool, QueueError> {
-        self.run(&self.lua.journal, (worker, effects, held)).await
+        self.run(lua::journal, (worker, effects, held)).await
     }
 
     /// Writes the ends of runs. Returns one answer per ack, in their order.
@@ -261,7 +244,7 @@ impl Scripts {
         });
         let limits = (millis(retry.snooze_limit), millis(retry.give_up_gateway_after));
         let args = (worker, limits, acks.collect::<Vec<_>>());
-        let states: Vec<String> = self.run(&self.lua.ack, args).await?;
+        let states: Vec<String> = self.run(lua::ack, args).await?;
         Ok(states
             .iter()
             .map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Completed))
@@ -275,7 +258,7 @@ impl Scripts {
         why: &str,
         held: &[Lease],
     ) -> Result<usize, QueueError> {
-        self.run(&self.lua.release, (worker, why, held)).await
+        self.run(lua::release, (worker, why, held)).await
     }
 
     /// Replaces a sealed document. Returns whether that was done.
@@ -286,11 +269,11 @@ impl Scripts {
         new: &[u8],
         version: u32,
     ) -> Result<bool, QueueError> {
-        self.run(&self.lua.reseal, (id.to_string(), old, new, version)).await
+        self.run(lua::reseal, (id.to_string(), old, new, version)).await
     }
 
     pub(crate) async fn get(&self, id: Uuid) -> Result<Stored, QueueError> {
-        self.run(&self.lua.get, id.to_string()).await
+        self.run(lua::get, id.to_string()).await
     }
 
     pub(crate) async fn list(&self, filter: &Filter) -> Result<ListAnswer, QueueError> {
@@ -298,11 +281,11 @@ impl Scripts {
         let kind = kind.map_or("", |kind| kind.as_str());
         let page = (cursor, (*limit).clamp(1, MAX_PAGE));
         let args = (state.as_str(), state.is_terminal(), kind, id_or_empty(*lane), page);
-        self.run(&self.lua.list, args).await
+        self.run(lua::list, args).await
     }
 
     pub(crate) async fn counts(&self) -> Result<HashMap<String, i64>, QueueError> {
-        self.run(&self.lua.counts, None::<&str>).await
+        self.run(lua::counts, None::<&str>).await
     }
 
     /// Returns the paused scopes, each with its pause as JSON.
@@ -316,7 +299,7 @@ impl Scripts {
         limit: usize,
         only: Option<Uuid>,
     ) -> Result<Vec<(String, Fields)>, QueueError> {
-        self.run(&self.lua.gateways, (limit, id_or_empty(only))).await
+        self.run(lua::gateways, (limit, id_or_empty(only))).await
     }
 
     /// Waits until there may be something to claim, at most for this time.
@@ -347,26 +330,23 @@ impl Scripts {
     /// scripts but `claim` may be repeated.
     async fn run<T: FromRedisValue>(
         &self,
-        script: &Named,
+        script: Source,
         args: impl ToRedisArgs,
     ) -> Result<T, QueueError> {
-        let call = self.call(script, args);
-        let mut result = self.run_once(&call).await;
+        let mut result = self.run_once(script, &args).await;
         if result.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_timeout())
         {
-            result = self.run_once(&call).await;
+            result = self.run_once(script, &args).await;
         }
         result.map_err(|error| QueueError::from_redis(script.name, &error))
     }
 
-    fn call<'a>(&self, script: &'a Named, args: impl ToRedisArgs) -> ScriptInvocation<'a> {
-        let mut call = script.script.key(self.keys.prefix());
-        call.arg(args);
-        call
-    }
-
-    async fn run_once<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> RedisResult<T> {
-        self.connection.request(async |mut redis| call.invoke_async(&mut redis).await).await
+    async fn run_once<T: FromRedisValue>(
+        &self,
+        script: Source,
+        args: impl ToRedisArgs,
+    ) -> RedisResult<T> {
+        self.functions.call(&self.connection, script, self.keys.prefix(), args).await
     }
 }
 

@@ -9,13 +9,13 @@ end
 local function member(name, value) return value and ',"' .. name .. '":' .. value or '' end
 
 -- Most of what is quoted is the name of one worker.
-local in_quotes = {}
+local in_quotes
 local function quoted(value)
   if value and not in_quotes[value] then in_quotes[value] = cjson.encode(value) end
   return in_quotes[value]
 end
 
-local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
+local NOTHING = {}
 
 -- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may
 -- hold anything.
@@ -34,7 +34,9 @@ local function emit_job(job, from, to, at, more)
       .. rest
   end
   emit(
-    NOW_JSON
+    '{"v":1,"event":"job","at_ms":'
+      .. NOW_TEXT
+      .. ',"id":"'
       .. job.id
       .. '","kind":"'
       .. job.kind

@@ -1,6 +1,9 @@
--- The functions that all scripts share. The generated tables come before it: K (keys), NEXT,
--- RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in
--- ms).
+-- The functions that all scripts share. The generated tables come before it: K (keys, which
+-- `name_keys` sets), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and
+-- `now` (Redis's clock in ms). KEYS and ARGV are those of the call.
+--
+-- A function library keeps these definitions between calls, so nothing of a call may stand in them:
+-- `begin` in run.lua makes everything anew that belongs to a call.
 --
 -- A script checks before it writes, because Redis does not undo what a failing script has done.
 -- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
@@ -9,7 +12,8 @@
 -- out of them, as are the numbers of a lane that are 0.
 
 local call = redis.call
-local NOW = now()
+-- The time of the call in ms, also as text.
+local NOW, NOW_TEXT
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
@@ -17,8 +21,8 @@ local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
--- Making it is slow, and most are the same few.
-local texts = {}
+-- Making it is slow, and most of a call are the same few.
+local texts
 local function text(number)
   local known = texts[number]
   if not known then
@@ -27,14 +31,13 @@ local function text(number)
   end
   return known
 end
-local NOW_TEXT = text(NOW)
 
 -- Jobs --------------------------------------------------------------------------------------------
 
 -- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
 -- in, what has to be written of them (fields and values, of which `job` and its value are the
 -- first), and new places in the lists of states.
-local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+local jobs, payloads, listed, unsaved, moved
 
 -- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
 local function read(id, with_payload)
@@ -69,7 +72,7 @@ end
 
 -- What the queue knows of gateways, for those that were asked for; and records that were read but
 -- not looked at yet.
-local lanes, packed_lanes = {}, {}
+local lanes, packed_lanes
 
 -- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
 -- changed of it is written.
@@ -119,7 +122,7 @@ end
 -- Failures ----------------------------------------------------------------------------------------
 
 -- By key: what is known of groups of failures, and the groups that jobs have left.
-local groups, left_groups = {}, {}
+local groups, left_groups
 
 -- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known,
 -- the method, until it is done, replaced or cancelled, or fails in another way.
@@ -169,7 +172,7 @@ end
 
 -- Numbers -----------------------------------------------------------------------------------------
 
-local numbers, metered = {}, {}
+local numbers, metered
 
 -- The next number of a counter.
 local function next_of(key)
@@ -197,7 +200,7 @@ end
 
 -- Wakes -------------------------------------------------------------------------------------------
 
-local wakes, MYSELF = {}, nil
+local wakes, MYSELF
 
 -- Wakes any idle worker, or that one. A token is enough: who takes it looks at everything.
 local function wake(worker)
@@ -210,7 +213,7 @@ end
 -- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
 -- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
 -- without going through it.
-local left, served, offered = {}, {}, {}
+local left, served, offered
 
 local function leave_rotation(key, lane)
   left[key] = left[key] or {}
@@ -237,7 +240,7 @@ end
 
 -- By subject and lane: the records of agents and of connections that were read (false if there is
 -- none), and those that have changed.
-local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+local agents, connections, changed_agents, changed_connections
 
 -- The fields of records that are numbers. All others are texts.
 local COUNTS = { seq = true, generation = true, observed = true, revision = true }
@@ -358,7 +361,7 @@ local function write_meters()
   call('PEXPIRE', key, MINUTES_KEPT)
 end
 
-local emitted = false
+local emitted
 
 local function flush()
   write_states()

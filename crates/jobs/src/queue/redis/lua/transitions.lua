@@ -90,7 +90,7 @@ local function offer(subject)
 end
 
 -- By id of the newer job.
-local replaced = {}
+local replaced
 
 -- A newer job takes the place of an older one that does not run. What must not get lost of it is in
 -- the agent's record.
@@ -116,8 +116,10 @@ local function successor(job)
   end
 end
 
+-- How many more jobs of lines that merge a call looks at.
+local to_look_at
+
 -- A job joins the line of its subject, and settles what becomes of older ones there.
-local to_look_at = 500
 local function join_line(job)
   -- The lines of jobs that merge can be long; those of others never are.
   local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE

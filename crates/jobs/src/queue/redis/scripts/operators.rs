@@ -6,9 +6,10 @@ use std::time::Duration;
 use redis::{FromRedisValue, ToRedisArgs};
 use uuid::Uuid;
 
-use super::{Named, Scripts, id_or_empty, millis};
+use super::{Scripts, id_or_empty, lua, millis};
 use crate::queue::admin::actor::{Author, reason};
 use crate::queue::error::QueueError;
+use crate::queue::redis::bundle::Source;
 use crate::queue::redis::fields::Fields;
 
 /// Selects how `search.lua` searches documents.
@@ -54,7 +55,7 @@ impl Scripts {
     /// then those of its own.
     pub(crate) async fn act<T: FromRedisValue>(
         &self,
-        script: &Named,
+        script: Source,
         by: &Author,
         why: &str,
         own: impl ToRedisArgs,
@@ -73,7 +74,7 @@ impl Scripts {
             after.map(|(score, id)| (score.to_string(), id.to_string())).unwrap_or_default();
         let limits = (to_find, to_look, lane, *documents as u8);
         let args = (limits, prefix, score, id, lists.len(), lists, texts);
-        self.run(&self.lua.search, args).await
+        self.run(lua::search, args).await
     }
 
     /// Returns what follows the last job (`more`, `end`, `lost` or `unknown`), and the jobs.
@@ -85,7 +86,7 @@ impl Scripts {
         after: Option<Uuid>,
     ) -> Result<(String, Vec<Fields>), QueueError> {
         let args = (limit, agent.to_string(), id_or_empty(gateway), id_or_empty(after));
-        self.run(&self.lua.chain, args).await
+        self.run(lua::chain, args).await
     }
 
     /// Returns the keys, counts and fields of groups.
@@ -93,16 +94,16 @@ impl Scripts {
         &self,
         limit: usize,
     ) -> Result<Vec<(String, u64, Fields)>, QueueError> {
-        self.run(&self.lua.groups, (limit, "", "", "")).await
+        self.run(lua::groups, (limit, "", "", "")).await
     }
 
     /// Returns the keys of the groups with this gateway, code and method, each unless it is empty.
     pub(crate) async fn group_keys(&self, of: [&str; 3]) -> Result<Vec<String>, QueueError> {
-        self.run(&self.lua.groups, (0, &of)).await
+        self.run(lua::groups, (0, &of)).await
     }
 
     pub(crate) async fn summary(&self, gone_after: Duration) -> Result<SummaryAnswer, QueueError> {
-        self.run(&self.lua.summary, millis(gone_after)).await
+        self.run(lua::summary, millis(gone_after)).await
     }
 
     /// Records a heartbeat. Returns whether the worker must claim no more jobs. `host` is the
@@ -115,7 +116,7 @@ impl Scripts {
         concurrency: usize,
     ) -> Result<bool, QueueError> {
         let process = (host, env!("CARGO_PKG_VERSION"), std::process::id());
-        self.run(&self.lua.heartbeat, (worker, process, running, concurrency)).await
+        self.run(lua::heartbeat, (worker, process, running, concurrency)).await
     }
 
     /// Returns Redis's clock, and the names and fields of workers.
@@ -123,6 +124,6 @@ impl Scripts {
         &self,
         limit: usize,
     ) -> Result<(u64, Vec<(String, Fields)>), QueueError> {
-        self.run(&self.lua.workers, limit).await
+        self.run(lua::workers, limit).await
     }
 }

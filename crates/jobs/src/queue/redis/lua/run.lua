@@ -1,0 +1,36 @@
+-- How every script begins and ends. Comes after transitions.lua.
+
+local function begin()
+  name_keys(KEYS[1])
+  NOW, texts = now(), {}
+  NOW_TEXT = text(NOW)
+  jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+  lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
+  numbers, metered, wakes, MYSELF = {}, {}, {}, nil
+  left, served, offered = {}, {}, {}
+  agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+  emitted, in_quotes, replaced, to_look_at = false, {}, {}, 500
+end
+
+-- Runs a script, and writes what it has changed even if it fails half-way, so that everything it
+-- did until then is complete.
+local function execute(main, writes)
+  begin()
+  local layout = call('GET', K.layout)
+  -- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
+  if layout == '1' and writes then call('SET', K.layout, LAYOUT) end
+  if layout and layout ~= LAYOUT and layout ~= '1' then
+    return redis.error_reply(
+      'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
+    )
+  end
+  local ok, answer = pcall(main)
+  if writes then flush() end
+  if ok then return answer end
+  if type(answer) == 'table' then answer = answer.err or '' end
+  -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
+  -- script, by which a caller learns that a function is missing.
+  local why = tostring(answer):gsub('^%-', '')
+  local code = why:match('^(%u+) ')
+  return redis.error_reply(code and code ~= 'ERR' and why or 'SCRIPT ' .. why)
+end
