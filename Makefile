@@ -101,10 +101,10 @@ fmt: ## Format the code
 tools: ## Install cargo-deny, cargo-machete, typos, stylua and selene for `make lint` (some minutes, once)
 	@scripts/setup tools
 
-bench: ## Measure the queue on this machine, in less than three minutes
+bench: ## Measure the queue on this machine, in less than three minutes; COUNT=1 counts instructions instead
 	@scripts/setup demo
 	cargo build --release -p mission-worker
-	$(TARGET)/release/worker bench
+	$(TARGET)/release/worker bench $(if $(COUNT),count)
 
 release: ## Build the release program, its bill of materials and checksums
 	@scripts/setup release

@@ -7,6 +7,7 @@
 
 mod arena;
 mod children;
+mod count;
 mod error;
 mod figures;
 mod held;
@@ -46,6 +47,8 @@ pub enum Measure {
     Recovery(recovery::Options),
     /// CPU and memory of a worker without jobs, with Redis and without.
     Idle(idle::Options),
+    /// Instructions of Redis per job, counted by valgrind; some minutes.
+    Count(count::Options),
 }
 
 impl Measure {
@@ -82,6 +85,7 @@ impl Measure {
             Self::Scale(options) => bench.take("scale", options, scale::measure).await,
             Self::Recovery(options) => bench.take("recovery", options, recovery::measure).await,
             Self::Idle(options) => bench.take("idle", options, idle::measure).await,
+            Self::Count(options) => bench.take("count", options, count::measure).await,
         }
     }
 }

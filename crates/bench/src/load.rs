@@ -64,6 +64,14 @@ pub async fn enqueue(queue: &Queue, jobs: &[Envelope]) -> anyhow::Result<Duratio
     Ok(began.elapsed())
 }
 
+/// Enqueues jobs one at a time.
+pub async fn one_at_a_time(queue: &Queue, jobs: &[Envelope]) -> anyhow::Result<()> {
+    for job in jobs {
+        queue.enqueue(std::slice::from_ref(job)).await.or_unreachable()?;
+    }
+    Ok(())
+}
+
 /// Makes and enqueues jobs, with those of one call in memory at a time. Returns the duration of the
 /// calls.
 pub async fn fill(

@@ -5,13 +5,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mission_jobs::Envelope;
 use serde::Serialize;
 
 use super::arena::Arena;
 use super::figures::{Spread, count, float, grouped, per_second};
 use super::{load, workers};
-use crate::error::OrFail;
 
 /// The most jobs that are enqueued one at a time.
 const SINGLES: usize = 2000;
@@ -75,7 +73,9 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Thr
         let envelopes = load::envelopes(0..jobs, gateways, Duration::ZERO)?;
         arena.clear().await?;
         let singles = &envelopes[..jobs.min(SINGLES)];
-        samples[0].push(sample(arena, singles.len(), || one_at_a_time(arena, singles)).await?);
+        samples[0].push(
+            sample(arena, singles.len(), || load::one_at_a_time(&arena.queue, singles)).await?,
+        );
         arena.clear().await?;
         samples[1].push(sample(arena, jobs, || load::enqueue(&arena.queue, &envelopes)).await?);
         for (index, concurrency) in options.concurrency.iter().enumerate() {
@@ -90,13 +90,6 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Thr
     let phases =
         names.into_iter().zip(samples).map(|(name, samples)| Phase::of(name, &samples)).collect();
     Ok(Throughput { jobs, gateways, rounds, phases })
-}
-
-async fn one_at_a_time(arena: &Arena, jobs: &[Envelope]) -> anyhow::Result<()> {
-    for job in jobs {
-        arena.queue.enqueue(std::slice::from_ref(job)).await.or_unreachable()?;
-    }
-    Ok(())
 }
 
 /// Measures the cost of an operation on a number of jobs.

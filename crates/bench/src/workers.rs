@@ -33,8 +33,18 @@ impl Worker {
     where
         F: Future<Output = RunResult> + Send + 'static,
     {
+        Self::with(queue, Settings { concurrency, ..Settings::default() }, handler)
+    }
+
+    fn with<F>(
+        queue: &Queue,
+        settings: Settings,
+        handler: impl Fn(Claimed) -> F + Clone + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = RunResult> + Send + 'static,
+    {
         let context = WorkerContext::new("bench");
-        let settings = Settings { concurrency, ..Settings::default() };
         let worker = WorkerBuilder::new(&context).backend(queue.consumer(settings)).build(handler);
         Self { context, task: tokio::spawn(worker.run()) }
     }
@@ -93,9 +103,14 @@ impl Tally {
 
 /// Works a number of jobs off with a handler that does nothing, until Redis has the end of each.
 pub async fn drain(queue: &Queue, jobs: usize, concurrency: usize) -> anyhow::Result<()> {
+    drain_with(queue, jobs, Settings { concurrency, ..Settings::default() }).await
+}
+
+/// Works off as [`drain`], with these settings.
+pub async fn drain_with(queue: &Queue, jobs: usize, settings: Settings) -> anyhow::Result<()> {
     let tally = Tally::of(jobs);
     let counting = tally.clone();
-    let worker = Worker::start(queue, concurrency, move |_| {
+    let worker = Worker::with(queue, settings, move |_| {
         counting.count();
         std::future::ready(done())
     });

@@ -24,7 +24,7 @@ use tracing::{debug, error, warn};
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 /// The options of a server. Redis searches small sorted sets from their beginning, but that of
 /// running jobs grows at the end, hence the last option.
-const OPTIONS: &str = "--port 0 --unixsocketperm 700 --daemonize no --appendonly yes \
+pub const OPTIONS: &str = "--port 0 --unixsocketperm 700 --daemonize no --appendonly yes \
     --appendfsync everysec --maxmemory-policy noeviction --zset-max-listpack-entries 32";
 /// Time limit for a server to read its append-only file.
 const START_WITHIN: Duration = Duration::from_secs(60);
