@@ -59,7 +59,7 @@ enum Phase {
 /// Takes the measurement: each phase has a Redis of its own, and is compared with the one before.
 pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Counted> {
     let &Options { jobs, .. } = options;
-    let mut total = async |phase| instructions(arena.dir.path(), options, phase).await;
+    let total = async |phase| instructions(arena.dir.path(), options, phase).await;
     let (nothing, one, fifty) =
         (total(Phase::Nothing).await?, total(Phase::One).await?, total(Phase::Fifty).await?);
     let (process, remove) = (total(Phase::Process).await?, total(Phase::Remove).await?);
