@@ -5,6 +5,7 @@ mod forgery;
 mod jobs;
 mod limits;
 mod proxied;
+mod readiness;
 mod scale;
 pub mod server;
 

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use futures_util::future::join;
 use tokio::time::timeout;
 
 use super::App;
 
 /// The time within which Redis must answer for the worker to be ready.
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
+
+/// The time to wait for the first claim of a worker that has just started.
+const FIRST_CLAIM_WITHIN: Duration = REDIS_WITHIN;
 
 /// Handles `/readyz`: 200 if the worker claims jobs, 503 with the reason if not.
 pub(crate) async fn ready(
@@ -21,7 +25,15 @@ pub(crate) async fn ready(
     if *app.stopping.borrow() {
         return not("stopping: running jobs finish, no new jobs are claimed".to_owned());
     }
-    match timeout(REDIS_WITHIN, app.queue.counts()).await {
+    // A worker whose slots are full claims nothing, and one that waits may not see for a while that
+    // Redis hangs.
+    let (claims, redis) =
+        join(app.queue.claims_jobs(FIRST_CLAIM_WITHIN), timeout(REDIS_WITHIN, app.queue.counts()))
+            .await;
+    if let Err(reason) = claims {
+        return not(format!("not ready: {reason}"));
+    }
+    match redis {
         Ok(Ok(_)) => Ok("ready\n"),
         Ok(Err(error)) => not(format!("not ready: {error}")),
         Err(_) => {

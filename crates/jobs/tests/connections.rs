@@ -18,7 +18,7 @@ use crate::worker::{
 };
 
 /// Starts a server that also listens on a port of loopback.
-async fn on_a_port() -> RedisServer {
+pub(crate) async fn on_a_port() -> RedisServer {
     RedisServer::start_with(|port| vec!["--port".to_owned(), port.to_string()]).await
 }
 

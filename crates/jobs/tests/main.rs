@@ -18,6 +18,7 @@ mod operators;
 mod outcomes;
 mod pausing;
 mod producers;
+mod readiness;
 mod records;
 mod replacing;
 mod retention;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::future::ready;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -126,6 +127,12 @@ impl RedisServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("unix://{}", self.directory.path().join("redis.sock").display())
+    }
+
+    /// Returns the directory with its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Returns the port that its options were given.

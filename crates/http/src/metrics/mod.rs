@@ -24,7 +24,8 @@ pub(crate) async fn scrape(app: &App, stopping: bool) -> String {
     let state = timeout(REDIS_WITHIN, queue::read(&app.queue)).await;
     let mut text = (app.process_metrics)();
     let state = state.ok().and_then(Result::ok);
-    let is_ready = state.is_some() && !stopping;
+    let claims = app.queue.claims_jobs(Duration::ZERO).await;
+    let is_ready = claims.is_ok() && state.is_some() && !stopping;
     let mut more = exposition::Exposition::default();
     more.gauge("mission_ready", "1 if this worker claims jobs and reaches Redis, else 0.")
         .sample(&[], u8::from(is_ready));

@@ -38,9 +38,14 @@ pub enum QueueError {
         name: String,
     },
     /// Redis does not answer, or cannot work at the moment. Trying again later can help.
-    #[error("Redis is unavailable ({reason}); check that it runs, is reachable and accepts writes")]
+    #[error(
+        "Redis is unavailable for {command} ({reason}); check that it runs, is reachable and \
+         accepts writes"
+    )]
     Unavailable {
-        /// The message of the connection or of the server.
+        /// The name of the script, or of what was asked for.
+        command: &'static str,
+        /// The message of the connection, or the code and the message of the server.
         reason: String,
     },
     /// A script failed. Trying again does not help.
@@ -51,7 +56,7 @@ pub enum QueueError {
     Script {
         /// The name of the script.
         script: &'static str,
-        /// The message of Redis.
+        /// The code and the message of Redis.
         reason: String,
     },
     /// More jobs were given than one call may carry.
@@ -155,9 +160,9 @@ pub enum QueueError {
 impl QueueError {
     /// Converts an error of the client library, and decides whether trying again can help.
     pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
-        let reason = error.to_string();
+        let reason = reason(error);
         if condition(error).is_some() {
-            return Self::Unavailable { reason };
+            return Self::Unavailable { command: script, reason };
         }
         if error.code() == Some("LAYOUT") {
             return Self::Layout { reason };
@@ -171,7 +176,11 @@ impl QueueError {
             // NOREPLICAS …
             _ => matches!(error.code(), Some("PROTOCOL" | "SCRIPT" | "WRONGTYPE")),
         };
-        if fault { Self::Script { script, reason } } else { Self::Unavailable { reason } }
+        if fault {
+            Self::Script { script, reason }
+        } else {
+            Self::Unavailable { command: script, reason }
+        }
     }
 
     /// Returns whether trying again later can help.
@@ -181,10 +190,19 @@ impl QueueError {
     }
 }
 
+/// Describes an error, with the code of the server if it comes from there. The client library
+/// shows most codes in words of its own.
+fn reason(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code}: {detail}"),
+        _ => error.to_string(),
+    }
+}
+
 /// Returns the code by which a server reports its own condition, if a proxy has put `ERR` before
 /// it, as those of hosted Redis servers do.
 pub(super) fn condition(error: &RedisError) -> Option<&str> {
-    const CODES: [&str; 8] = [
+    const CODES: [&str; 9] = [
         "READONLY",
         "LOADING",
         "MASTERDOWN",
@@ -193,8 +211,14 @@ pub(super) fn condition(error: &RedisError) -> Option<&str> {
         "MISCONF",
         "NOREPLICAS",
         "TRYAGAIN",
+        "UNBLOCKED",
     ];
-    let code = error.detail().filter(|_| error.code() == Some("ERR"))?.split(' ').next()?;
+    let code = error
+        .detail()
+        .filter(|_| error.code() == Some("ERR"))?
+        .trim_start_matches('-')
+        .split([' ', ':'])
+        .next()?;
     CODES.contains(&code).then_some(code)
 }
 

@@ -35,6 +35,7 @@ pub mod worker;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mission_core::Kind;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,7 @@ pub use views::reads::Restart;
 pub use views::search::{Cursor, Found, Search, SearchError};
 pub use views::stats::StatsBucket;
 pub use views::summary::Summary;
+pub use worker::claiming::NotClaiming;
 pub use worker::workers::WorkerRecord;
 pub use worker::{Consumer, Keep, Settings};
 
@@ -65,6 +67,7 @@ use crate::envelope::{Envelope, Payload, SEALED_VERSION};
 use crate::seal::Keyring;
 use redis::connection::Connection;
 use redis::scripts::Scripts;
+use worker::claiming::ClaimLoop;
 
 /// The most jobs that one call may enqueue, because its script holds Redis for some milliseconds.
 pub const MAX_ENQUEUE: usize = 50;
@@ -78,6 +81,7 @@ pub struct Queue {
     name: Arc<str>,
     scripts: Arc<Scripts>,
     keyring: Arc<Keyring>,
+    claims: Arc<ClaimLoop>,
 }
 
 /// The result of enqueueing one job.
@@ -169,7 +173,7 @@ impl Queue {
             return Err(QueueError::Name { name: name.to_owned() });
         }
         let scripts = Arc::new(Scripts::new(name, Connection::open(url, tls)?));
-        Ok(Self { name: name.into(), scripts, keyring: Arc::default() })
+        Ok(Self { name: name.into(), scripts, keyring: Arc::default(), claims: Arc::default() })
     }
 
     /// Sets the keys: secrets are sealed when jobs are enqueued, and opened when they are claimed.
@@ -296,6 +300,13 @@ impl Queue {
     /// person.
     pub async fn is_idle(&self) -> Result<bool, QueueError> {
         Ok(self.counts().await?.is_idle())
+    }
+
+    /// Returns whether the consumers of this queue in this process claim jobs. While none has
+    /// claimed yet, this waits for at most this time. Of several consumers, the last step of any
+    /// counts.
+    pub async fn claims_jobs(&self, wait: Duration) -> Result<(), NotClaiming> {
+        self.claims.read(wait).await
     }
 
     /// Returns the counters of this process's end of the queue.

@@ -91,7 +91,8 @@ impl Connection {
         let Ok(answer) = answer else {
             count(&self.counters.redis_errors, 1);
             self.forget(number).await;
-            return Err(QueueError::Unavailable { reason: format!("no answer to {name}") });
+            let reason = format!("no answer to {name}");
+            return Err(QueueError::Unavailable { command: what, reason });
         };
         self.check(number, answer).await.map_err(unavailable)
     }
@@ -261,9 +262,17 @@ mod tests {
     #[test]
     fn a_server_that_cannot_be_the_master_is_dropped() {
         let answered = |code: &str| is_answer(&make_extension_error(code.to_owned(), None));
+        let wrapped = |words: &str| {
+            is_answer(&make_extension_error("ERR".to_owned(), Some(words.to_owned())))
+        };
         for code in ["NOREPLICAS", "UNBLOCKED"] {
             assert!(!answered(code), "{code}");
+            assert!(!wrapped(&format!("{code} words")), "{code}");
         }
+        for words in ["READONLY You can't write", "READONLY: no", "-READONLY no"] {
+            assert!(!wrapped(words), "{words}");
+        }
+        assert!(wrapped("no READONLY here") && wrapped("OOM command not allowed"));
         assert!(answered("OOM"));
     }
 }

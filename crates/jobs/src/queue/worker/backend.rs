@@ -173,6 +173,7 @@ impl BackendConfig for Consumer {
             slots: Arc::new(Semaphore::new(self.settings.concurrency.max(1))),
             phase: watch::Sender::new(Phase::Work),
             drained: watch::Sender::new(false),
+            claims: self.queue.claims.clone(),
         });
         self.shared = Some(shared.clone());
         CompleterLayer::new(shared)

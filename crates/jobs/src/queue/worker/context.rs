@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::claiming::ClaimLoop;
 use super::completer::Acks;
 use super::leases::Leases;
 use super::settings::Settings;
@@ -34,6 +35,8 @@ pub(crate) struct ConsumerContext {
     pub(crate) phase: watch::Sender<Phase>,
     /// `true` if a person has asked this worker to claim no more jobs. The heartbeat sets it.
     pub(crate) drained: watch::Sender<bool>,
+    /// The state of the fetcher, for readers outside.
+    pub(crate) claims: Arc<ClaimLoop>,
 }
 
 /// A stage in the life of a worker process; it only moves forward.

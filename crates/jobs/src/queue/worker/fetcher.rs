@@ -11,6 +11,7 @@ use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::claiming::Step;
 use super::context::{ConsumerContext, Phase};
 use crate::queue::redis::claim::RawClaim;
 use crate::queue::worker::completer;
@@ -33,6 +34,7 @@ pub(crate) const REDIS_AWAY: Backoff =
 /// is over; `close` hands back the jobs that it brings.
 pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSender<Task<Claimed>>) {
     let blocking = shared.scripts.blocking_connection();
+    // Only work and a whole wait end a row of failures: claims may succeed while every wait fails.
     let mut faults = 0;
     loop {
         let slots = select! {
@@ -52,33 +54,39 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
             batch = shared.scripts.claim(&shared.worker, free, &shared.settings) => batch,
             () = shared.reaches(Phase::End) => return,
         };
-        let pause = match batch {
+        let (step, ended) = match batch {
             Ok(batch) => {
-                faults = 0;
+                shared.claims.succeeded(Step::Claim);
                 let empty = batch.jobs.is_empty();
                 hand_out(&shared, &out, batch.jobs, slots, asked + shared.settings.lease).await;
                 let wait = batch.next_due.unwrap_or(Duration::MAX).min(shared.settings.sweep);
                 if !empty {
+                    faults = 0;
                     continue;
                 }
-                select! {
+                let woken = select! {
                     woken = shared.scripts.wait(&blocking, &shared.worker, wait) => woken,
                     () = shared.reaches(Phase::Drain) => return,
-                }
+                };
+                (Step::Wait, woken)
             }
-            Err(error) => Err(error),
+            Err(error) => (Step::Claim, Err(error)),
         };
-        if let Err(error) = pause {
-            faults += 1;
-            if error.is_unavailable() {
-                tracing::warn!(%error, faults, "claim failed, retrying");
-            } else {
-                tracing::error!(%error, faults, "claim failed, retrying");
-            }
-            select! {
-                () = sleep(REDIS_AWAY.delay(faults)) => {}
-                () = shared.reaches(Phase::Drain) => return,
-            }
+        let Err(error) = ended else {
+            faults = 0;
+            shared.claims.succeeded(step);
+            continue;
+        };
+        faults += 1;
+        shared.claims.failed(step, &error);
+        if error.is_unavailable() {
+            tracing::warn!(%error, faults, "claim failed, retrying");
+        } else {
+            tracing::error!(%error, faults, "claim failed, retrying");
+        }
+        select! {
+            () = sleep(REDIS_AWAY.delay(faults)) => {}
+            () = shared.reaches(Phase::Drain) => return,
         }
     }
 }
@@ -89,6 +97,7 @@ async fn rest(shared: &ConsumerContext) {
     if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
         tracing::warn!(%error, "waking another worker failed");
     }
+    shared.claims.rests();
     // The sender lives in `shared`, so this cannot fail.
     let _ = shared.drained.subscribe().wait_for(|drained| !drained).await;
 }
@@ -112,7 +121,14 @@ async fn hand_out(
     mut slots: OwnedSemaphorePermit,
     valid_until: Instant,
 ) {
-    let loading = || Loaded::load(&shared.scripts, &jobs);
+    let loading = || async {
+        let loaded = Loaded::load(&shared.scripts, &jobs).await;
+        match &loaded {
+            Ok(_) => shared.claims.succeeded(Step::Records),
+            Err(error) => shared.claims.failed(Step::Records, error),
+        }
+        loaded
+    };
     // If Redis does not answer, the leases end by themselves.
     let Some(loaded) = completer::retry_until_shutdown(shared, "records", loading).await else {
         return;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `backend` | gives jobs to apalis, and starts the tasks below |
 //! | `fetcher` | claims jobs under a lease when a slot is free |
+//! | `claiming` | records whether claims succeed |
 //! | `leases` | renews the leases of running jobs |
 //! | `completer` | acknowledges runs that have ended, many in one call |
 //! | `run_end` | describes the end of a run for the completer |
@@ -14,6 +15,7 @@
 //! | `context`, `settings` | hold what these tasks share |
 
 pub(crate) mod backend;
+pub mod claiming;
 pub(crate) mod completer;
 pub(crate) mod context;
 pub(crate) mod fetcher;
