@@ -15,6 +15,7 @@ mod consoles;
 mod crash;
 mod doctor;
 mod documents;
+mod eviction;
 mod faults;
 mod fleet;
 mod fuzzing;

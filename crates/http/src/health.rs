@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::future::join;
+use mission_jobs::queue::NotClaiming;
 use tokio::time::timeout;
 
 use super::App;
@@ -30,13 +31,14 @@ pub(crate) async fn ready(
     let (claims, redis) =
         join(app.queue.claims_jobs(FIRST_CLAIM_WITHIN), timeout(REDIS_WITHIN, app.queue.counts()))
             .await;
-    if let Err(reason) = claims {
-        return not(format!("not ready: {reason}"));
-    }
-    match redis {
-        Ok(Ok(_)) => Ok("ready\n"),
-        Ok(Err(error)) => not(format!("not ready: {error}")),
-        Err(_) => {
+    match (claims, redis) {
+        (Ok(()), Ok(Ok(_))) => Ok("ready\n"),
+        // Before the first claim, Redis itself says more.
+        (Err(NotClaiming::NotBegun) | Ok(()), Ok(Err(error))) => not(format!("not ready: {error}")),
+        (Err(reason), Ok(_)) | (Err(reason @ NotClaiming::Failing { .. }), Err(_)) => {
+            not(format!("not ready: {reason}"))
+        }
+        (_, Err(_)) => {
             not(format!("not ready: Redis did not answer within {} s", REDIS_WITHIN.as_secs()))
         }
     }

@@ -29,8 +29,8 @@ pub(crate) async fn scrape(app: &App, stopping: bool) -> String {
     let mut more = exposition::Exposition::default();
     more.gauge("mission_ready", "1 if this worker claims jobs and reaches Redis, else 0.")
         .sample(&[], u8::from(is_ready));
-    if let Some((summary, gateways)) = state {
-        queue::write(&mut more, &summary, &gateways);
+    if let Some(state) = state {
+        queue::write(&mut more, &state);
     }
     text.push_str(&more.into_text());
     text

@@ -1,17 +1,28 @@
 //! Reads the state of the queue for the metrics.
 
-use mission_jobs::queue::{GatewayRecord, MAX_PAGE, PauseScope, Summary};
+use mission_jobs::queue::{GatewayRecord, MAX_PAGE, PauseScope, Summary, evicts};
 use mission_jobs::{Queue, QueueError, State};
 
 use super::exposition::{Exposition, Millis};
 
-/// Reads the summary of the queue and the gateways with the most recent jobs.
-pub async fn read(queue: &Queue) -> Result<(Summary, Vec<GatewayRecord>), QueueError> {
-    tokio::try_join!(queue.summary(), queue.gateways(MAX_PAGE))
+/// The state of the queue: its summary, the gateways with the most recent jobs, and the
+/// `maxmemory-policy` of Redis.
+pub type Read = (Summary, Vec<GatewayRecord>, Option<String>);
+
+/// Reads the state of the queue.
+pub async fn read(queue: &Queue) -> Result<Read, QueueError> {
+    tokio::try_join!(queue.summary(), queue.gateways(MAX_PAGE), queue.eviction())
 }
 
 /// Writes all gauges. Only unreachable gateways have a series of their own, labelled with their id.
-pub fn write(text: &mut Exposition, summary: &Summary, gateways: &[GatewayRecord]) {
+pub fn write(text: &mut Exposition, (summary, gateways, eviction): &Read) {
+    if let Some(policy) = eviction {
+        text.gauge(
+            "mission_redis_evicts",
+            "1 if Redis deletes jobs when its memory is full (maxmemory-policy), else 0.",
+        )
+        .sample(&[], u8::from(evicts(policy)));
+    }
     text.gauge("mission_jobs", "Number of jobs by state.");
     for state in State::ALL {
         text.sample(&[("state", state.as_str())], summary.counts.of(state));

@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::response::Html;
 use mission_core::humanize::{count, number, rough, span};
 use mission_jobs::queue::views::explain::{Reader, Story};
-use mission_jobs::queue::{Filter, Group, MAX_PAGE, Restart, Search, StatsBucket, Summary};
+use mission_jobs::queue::{Filter, Group, MAX_PAGE, Restart, Search, StatsBucket, Summary, evicts};
 use mission_jobs::{JobRecord, PauseScope, Queue, State};
 use serde::Deserialize;
 
@@ -37,6 +37,8 @@ struct HomePage<'a> {
     headline: Vec<HeadlinePart>,
     /// The line below the headline.
     beneath: String,
+    /// The `maxmemory-policy` of a Redis that deletes jobs when its memory is full.
+    evicts: Option<&'a str>,
     cards: Vec<Card<'a>>,
     groups: Vec<FailureRow<'a>>,
     chart: Chart,
@@ -78,6 +80,8 @@ pub(super) struct HomeReads {
     restarts: Vec<Restart>,
     /// Ready jobs in the order in which they are claimed.
     ready: Vec<JobRecord>,
+    /// The `maxmemory-policy` of Redis, if it tells.
+    eviction: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +108,7 @@ pub(super) async fn show(
         frame: context.frame("Now", &glance),
         headline: headline(&glance.summary),
         beneath: beneath(&glance.summary),
+        evicts: now.eviction.as_deref().filter(|policy| evicts(policy)),
         cards: cards(&now.needing, now_ms),
         groups: now.groups.iter().map(|group| FailureRow::of(group, &glance)).collect(),
         chart: Chart::draw(range, &now.slices, &restarts, now_ms),
@@ -116,16 +121,17 @@ async fn read(queue: &Queue, range: Range) -> Answer<HomeReads> {
     let needing = |state: State| Search { states: vec![state], ..Search::default() };
     let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
     let oldest = Filter { limit: MAX_PAGE, ..Filter::new(State::Ready) };
-    let (blocked, dead, groups, slices, restarts, ready) = tokio::try_join!(
+    let (blocked, dead, groups, slices, restarts, ready, eviction) = tokio::try_join!(
         queue.search(&blocked, None, LOOK_AT),
         queue.search(&dead, None, LOOK_AT),
         queue.groups(MOST_CAUSES),
         range.read(queue),
         queue.restarts(MAX_PAGE),
-        queue.list(&oldest)
+        queue.list(&oldest),
+        queue.eviction()
     )?;
     let needing = blocked.jobs.into_iter().chain(dead.jobs).collect();
-    Ok(HomeReads { needing, groups, slices, restarts, ready: ready.jobs })
+    Ok(HomeReads { needing, groups, slices, restarts, ready: ready.jobs, eviction })
 }
 
 /// Returns the queue in a sentence:

@@ -48,7 +48,7 @@ pub use error::QueueError;
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
 pub use redis::scripts::enqueue_script;
-pub use redis::server::Server;
+pub use redis::server::{Server, evicts};
 pub use redis::tls::Tls;
 pub use states::State;
 pub use views::event::QueueEvent;
@@ -289,6 +289,12 @@ impl Queue {
     pub async fn server(&self) -> Result<Server, QueueError> {
         let (info, config) = self.scripts.server().await?;
         Ok(Server::read(&info, config.as_ref()))
+    }
+
+    /// Returns the `maxmemory-policy` of the Redis behind the queue; none if it does not tell. See
+    /// [`evicts`].
+    pub async fn eviction(&self) -> Result<Option<String>, QueueError> {
+        self.scripts.eviction().await
     }
 
     /// Returns the number of jobs in each state.

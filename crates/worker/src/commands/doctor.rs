@@ -3,11 +3,11 @@
 
 mod gateways;
 
-use mission_jobs::queue::{Counts, Server, WorkerRecord};
+use mission_jobs::queue::{Counts, Server, WorkerRecord, evicts};
 use mission_jobs::{Queue, State};
 use serde::Serialize;
 
-use crate::commands::{by_state, pause};
+use crate::commands::{NO_EVICTION_REMEDY, by_state, pause};
 use crate::exit::Exit;
 use crate::open_queue::{Store, with_store};
 use crate::output::Output;
@@ -140,14 +140,24 @@ fn secrets(settings: &Settings, private: bool) -> Finding {
 }
 
 fn memory(server: &Server) -> Vec<Finding> {
-    let Some(most) = server.max_memory else { return Vec::new() };
-    let policy = server.eviction.as_deref().filter(|policy| *policy != "noeviction");
-    let evicts = policy.map(|policy| {
-        let says = format!("maxmemory-policy is {policy}: a full Redis evicts jobs");
-        Finding::new("memory", Grade::Failed, says)
-            .remedy("on that Redis, run CONFIG SET maxmemory-policy noeviction")
-    });
-    let full = (server.used_memory > most / 10 * 8).then(|| {
+    let evicts = match &server.eviction {
+        Some(policy) if !evicts(policy) => None,
+        Some(policy) => {
+            let now = if server.max_memory.is_some() { "" } else { "; it has no limit at present" };
+            let says = format!(
+                "maxmemory-policy is {policy}: a full Redis deletes jobs{now}; `worker run` \
+                    refuses it"
+            );
+            Some(Finding::new("memory", Grade::Failed, says).remedy(NO_EVICTION_REMEDY))
+        }
+        None => {
+            let says = "INFO does not tell the maxmemory-policy";
+            let remedy = "make sure that it is noeviction, because any other deletes jobs";
+            Some(Finding::new("memory", Grade::Warning, says).remedy(remedy))
+        }
+    };
+    let is_full = server.max_memory.is_some_and(|most| server.used_memory > most / 10 * 8);
+    let full = is_full.then(|| {
         Finding::new("memory", Grade::Warning, "more than 80 % of maxmemory is in use")
             .remedy("raise maxmemory, or keep fewer ended jobs ([keep] in the configuration)")
     });

@@ -45,6 +45,10 @@ use crate::settings::Settings;
 /// refused.
 const MAX_INPUT: u64 = 256 * 1024 * 1024;
 
+/// The remedy for a Redis that deletes jobs when its memory is full.
+const NO_EVICTION_REMEDY: &str = "on that Redis, run CONFIG SET maxmemory-policy noeviction and put \
+    `maxmemory-policy noeviction` into its configuration file";
+
 /// Reads a file, or standard input for `-`.
 pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
     if path == Path::new("-") {

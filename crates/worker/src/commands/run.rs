@@ -4,19 +4,22 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, WorkerBuilder};
+use mission_core::Backoff;
 use mission_core::apply::Applier;
 use mission_http::proxy::Proxies;
 use mission_http::{AccessSettings, Door, ServerSettings};
+use mission_jobs::queue::evicts;
 use mission_jobs::{Claimed, Keep, Queue, RetryPolicy, RunResult, State};
+use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use crate::commands::applier;
+use crate::commands::{NO_EVICTION_REMEDY, applier};
 use crate::events::{RunEnded, RunStarted, WorkerStarted};
 use crate::exit::{Exit, OrExit};
 use crate::metrics::Metrics;
@@ -28,6 +31,9 @@ use mission_jobs::private_redis::RedisRole;
 
 /// Interval of the checks whether the queue is idle.
 const IDLE_CHECK: Duration = Duration::from_millis(200);
+
+/// The delays until Redis answers for the first time.
+const REDIS_AWAY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Runs jobs until a signal, or until the queue is idle if `until_idle` is set.
 pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
@@ -89,6 +95,7 @@ pub async fn work(
     }
     .emit();
     started(&door);
+    check_eviction(settings.allow_eviction, &queue, stopping.clone()).await?;
 
     let name = format!("worker-{}", std::process::id());
     let worker = WorkerBuilder::new(name.as_str())
@@ -109,6 +116,48 @@ pub async fn work(
     }
     ended.context("the worker failed").or_failed()?;
     info!("worker stopped");
+    Ok(())
+}
+
+/// Refuses a Redis that deletes jobs when its memory is full, unless that is `allowed`. Waits until
+/// Redis answers.
+async fn check_eviction(
+    allowed: bool,
+    queue: &Queue,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), Exit> {
+    let mut faults = 0;
+    let policy = loop {
+        let error = select! {
+            policy = queue.eviction() => match policy {
+                Ok(policy) => break policy,
+                Err(error) => error,
+            },
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        };
+        faults += 1;
+        warn!(%error, faults, "Redis does not answer, retrying");
+        sleep(REDIS_AWAY.delay(faults)).await;
+    };
+    match policy {
+        Some(policy) if !evicts(&policy) => {}
+        Some(policy) if allowed => warn!(
+            policy,
+            "maxmemory-policy is not noeviction: Redis may delete jobs, and \
+                redis.allow_eviction permits it"
+        ),
+        Some(policy) => {
+            return Err(Exit::usage(anyhow!(
+                "the maxmemory-policy of Redis is {policy}, so it deletes jobs when its memory is \
+                    full; {NO_EVICTION_REMEDY}; or set redis.allow_eviction to true \
+                    (MISSION_REDIS_ALLOW_EVICTION) to run all the same"
+            )));
+        }
+        None => warn!(
+            "this Redis does not tell its maxmemory-policy (INFO memory); make sure that it is \
+                noeviction, because any other deletes jobs"
+        ),
+    }
     Ok(())
 }
 

@@ -120,6 +120,9 @@ settings! {
         => redis_cert_file: Option<PathBuf> = optional("");
     /// File with the key of that certificate.
     "redis.key_file" | "MISSION_REDIS_KEY_FILE" => redis_key_file: Option<PathBuf> = optional("");
+    /// `true` if a worker may run on a Redis that deletes keys when its memory is full.
+    "redis.allow_eviction" | "MISSION_REDIS_ALLOW_EVICTION"
+        => allow_eviction: bool = switch("false");
     /// Name of the queue.
     "redis.queue" | "MISSION_QUEUE" | flag queue("NAME", "Name of the queue.")
         => queue: String = parsed("mission");

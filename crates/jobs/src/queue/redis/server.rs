@@ -15,7 +15,8 @@ pub struct Server {
     pub mode: String,
     /// The writes to disk that protect the queue from a crash.
     pub durability: Durability,
-    /// The policy for a full memory; none if the server does not report one.
+    /// The policy for a full memory, `maxmemory-policy`; none if the server does not report one. In
+    /// a cluster, that of a node that evicts, if any does.
     pub eviction: Option<String>,
     /// The number of replicas that follow it.
     pub replicas: u64,
@@ -93,8 +94,10 @@ impl Server {
 
     /// Reads the answers of INFO, and of CONFIG GET where that is allowed.
     pub(crate) fn read(info: &str, config: Option<&HashMap<String, String>>) -> Self {
+        let eviction = eviction(info);
+        // The first of several nodes counts.
         let info: HashMap<&str, &str> =
-            info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+            info.lines().rev().filter_map(|line| line.trim_end().split_once(':')).collect();
         let text = |name: &str| info.get(name).copied().unwrap_or_default();
         let number = |name: &str| text(name).parse().unwrap_or_default();
         let setting = |name: &str| config.and_then(|config| config.get(name)).map(String::as_str);
@@ -112,14 +115,28 @@ impl Server {
             version: if valkey.is_empty() { text("redis_version") } else { valkey }.to_owned(),
             mode: text("redis_mode").to_owned(),
             durability,
-            eviction: Some(text("maxmemory_policy"))
-                .filter(|policy| !policy.is_empty())
-                .map(str::to_owned),
+            eviction,
             replicas: number("connected_slaves"),
             used_memory: number("used_memory"),
             max_memory: Some(number("maxmemory")).filter(|bytes| *bytes > 0),
         }
     }
+}
+
+/// The policy that deletes nothing.
+const NO_EVICTION: &str = "noeviction";
+
+/// Returns whether a Redis with this `maxmemory-policy` deletes keys when its memory is full. A
+/// limit of 0 makes no difference: whoever sets one later does not think of the queue.
+#[must_use]
+pub fn evicts(policy: &str) -> bool {
+    policy != NO_EVICTION
+}
+
+/// Returns the policy for a full memory from the answer of INFO, or from those of several nodes.
+pub(crate) fn eviction(info: &str) -> Option<String> {
+    let policies = info.lines().filter_map(|line| line.trim().strip_prefix("maxmemory_policy:"));
+    policies.max_by_key(|policy| evicts(policy)).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -148,6 +165,18 @@ mod tests {
             Durability::Snapshots
         );
         assert_eq!(durability("0", &[("save", "")]), Durability::Nothing);
+    }
+
+    #[test]
+    fn a_policy_of_any_node_that_evicts_is_told() {
+        let node = |policy: &str| format!("# Memory\r\nmaxmemory_policy:{policy}\r\n");
+        let safe = node("noeviction");
+        assert_eq!(eviction(&safe).as_deref(), Some("noeviction"));
+        for info in [node("volatile-ttl") + &safe, safe + &node("volatile-ttl")] {
+            assert_eq!(eviction(&info).as_deref(), Some("volatile-ttl"));
+        }
+        assert_eq!(eviction("maxmemory:0\r\n"), None);
+        assert!(evicts("allkeys-lru") && !evicts("noeviction"));
     }
 
     #[test]

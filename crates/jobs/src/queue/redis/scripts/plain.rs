@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Value, cmd, pipe};
+use redis::{Cmd, FromRedisValue, RedisResult, Value, cmd, pipe};
 use uuid::Uuid;
 
 use super::Scripts;
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
+use crate::queue::redis::server;
 use crate::queue::worker::records::documents_of;
 
 /// The most hashes that one pipeline reads, so that other clients are served in between.
@@ -168,6 +169,21 @@ impl Scripts {
         Ok((text(&info), Some(config)))
     }
 
+    /// Returns the policy for a full memory; none if this user or this server does not tell it.
+    pub(crate) async fn eviction(&self) -> Result<Option<String>, QueueError> {
+        let ask = cmd("INFO").arg("memory").clone();
+        let info: RedisResult<Value> =
+            self.connection.request(async |mut redis| ask.query_async(&mut redis).await).await;
+        match info {
+            Ok(info) => Ok(server::eviction(&text(&info))),
+            Err(error) if error.code() == Some("NOPERM") => Ok(None),
+            Err(error) => match QueueError::from_redis("info", &error) {
+                QueueError::Script { .. } => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
     pub(crate) async fn read<T: FromRedisValue>(
         &self,
         what: &'static str,
@@ -180,11 +196,10 @@ impl Scripts {
     }
 }
 
-/// Returns INFO of one node. A cluster's client answers with that of all nodes, and all are of one
-/// kind.
+/// Returns INFO. A cluster's client answers with that of all nodes, which follow each other here.
 fn text(info: &Value) -> String {
     match info {
-        Value::Map(nodes) => nodes.first().map(|(_, info)| text(info)).unwrap_or_default(),
+        Value::Map(nodes) => nodes.iter().map(|(_, info)| text(info) + "\n").collect(),
         info => String::from_redis_value_ref(info).unwrap_or_default(),
     }
 }
