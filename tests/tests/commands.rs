@@ -79,6 +79,35 @@ async fn one_invalid_document_prevents_enqueueing_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_stored_or_refused_with_a_status() {
+    let folder = TempDir::new().unwrap();
+    let [ada, bea] =
+        ["Ada", "Bea"].map(|name| documents::cleanup("ws://127.0.0.1:9", name).to_string());
+    let twice = ada.replacen("{\"", "{\"kind\":\"provision\",\"", 1);
+    let twice = worker(&folder, &["enqueue", text(&write(&folder, "twice.json", twice))]).await;
+    assert_eq!((twice.status, twice.refused_at().as_str()), (Some(2), "kind"), "{}", twice.said);
+
+    let marked = write(&folder, "marked.json", format!("\u{feff}{ada}\n{bea}\n"));
+    let marked = worker(&folder, &["enqueue", text(&marked)]).await;
+    assert_eq!((marked.status, marked.answers.len()), (Some(0), 2), "{}", marked.said);
+
+    let (ada, bea) = (write(&folder, "ada.json", ada), write(&folder, "bea.json", bea));
+    let keyed = async |file: &Path| {
+        worker(&folder, &["enqueue", "--idempotency-key", "k", text(file)]).await
+    };
+    let (first, same, other) = (keyed(&ada).await, keyed(&ada).await, keyed(&bea).await);
+    assert_eq!((first.status, &first.answer["duplicate"]), (Some(0), &json!(false)));
+    assert_eq!((same.status, &same.answer["duplicate"]), (Some(0), &json!(true)));
+    assert_eq!((other.status, &other.answer["other_document"]), (Some(1), &json!(true)));
+    assert!(other.said.contains("use another key"), "{}", other.said);
+
+    let late = ["enqueue", "--delay", "1h", "--expires-in", "1h", text(&ada)];
+    let late = worker(&folder, &late).await;
+    assert_eq!(late.status, Some(2));
+    assert!(late.said.contains("--expires-in must be longer than --delay"), "{}", late.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_job_sets_the_exit_status_and_can_be_retried() {
     let (folder, gateway) = (TempDir::new().unwrap(), start(Profile::V2026_9_6, |_| {}).await);
     let mut document = documents::provision(&gateway.url(), "Ada");

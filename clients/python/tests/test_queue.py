@@ -258,6 +258,26 @@ def test_values_that_do_not_fit_are_refused(client: Any, options: dict[str, Any]
         client.enqueue(corpus.document("cleanup"), **options)
 
 
+def test_a_job_that_would_expire_before_it_is_due_is_refused(client: Any) -> None:
+    for expires_in in (3600, timedelta(minutes=1)):
+        with pytest.raises(ValueError, match=r"expires_in .* not longer than delay .*; raise it"):
+            client.enqueue(corpus.document("cleanup"), delay=timedelta(hours=1), expires_in=expires_in)
+
+
+def test_a_byte_order_mark_is_not_stored(client: Any) -> None:
+    text = json.dumps(corpus.document("cleanup"))
+    for marked in ("\ufeff" + text, ("\ufeff" + text).encode()):
+        job = client.get(client.enqueue(marked).id)
+        assert job.document["kind"] == "cleanup"
+
+
+def test_a_mapping_whose_keys_become_the_same_member_is_refused(client: Any) -> None:
+    document = corpus.document("provision")
+    document["board"]["success_metrics"] = [{1: "a", "1": "b"}]
+    with pytest.raises(InvalidJob, match=r"board.success_metrics\[0\].1: occurs twice"):
+        client.enqueue(document)
+
+
 @pytest.mark.parametrize("options", [{"decode_responses": True}, {"protocol": 3}, {"protocol": 2}])
 def test_the_redis_client_may_be_set_up_in_any_way(open_client: Open, options: dict[str, Any]) -> None:
     client = open_client(**options)

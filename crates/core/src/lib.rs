@@ -24,6 +24,7 @@ pub mod humanize;
 mod identity;
 mod jinja;
 pub mod journal;
+pub mod json;
 pub mod keys;
 pub mod mirror;
 pub mod model;

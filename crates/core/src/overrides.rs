@@ -229,7 +229,9 @@ fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
     if facts.len() > MAX_SOURCE_BYTES as u64 {
         return Err(too_large(name, "source", MAX_SOURCE_BYTES));
     }
-    fs::read_to_string(path).map(|source| Some(with_unix_lines(&source))).map_err(unreadable)
+    let source = fs::read_to_string(path).map_err(unreadable)?;
+    // Some editors write a byte order mark, which is no part of the text.
+    Ok(Some(with_unix_lines(source.strip_prefix('\u{feff}').unwrap_or(&source))))
 }
 
 /// Returns a template as the engine gets it, or an error if the engine would need too much stack.

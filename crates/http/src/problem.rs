@@ -143,9 +143,9 @@ impl From<QueueError> for Problem {
             | QueueError::NotDiscardable { .. }
             | QueueError::Outdated { .. } => StatusCode::CONFLICT,
             QueueError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            QueueError::Scope { .. } | QueueError::EntryId { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            QueueError::Scope { .. }
+            | QueueError::EntryId { .. }
+            | QueueError::ExpiresTooSoon { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             QueueError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use mission_core::json::without_mark;
 use mission_core::model::DocumentError;
 use mission_core::{Job, Kind, records};
 use secrecy::zeroize::Zeroizing;
@@ -63,7 +64,7 @@ pub struct Envelope {
     pub(crate) revision: Option<u64>,
     /// The heartbeats of a heartbeat-sync by agent, as JSON.
     pub(crate) heartbeats: Option<String>,
-    /// The document, byte for byte as it was given, until it is sealed.
+    /// The document, byte for byte as it was given but for a byte order mark, until it is sealed.
     pub payload: Payload,
 }
 
@@ -89,7 +90,7 @@ impl Envelope {
             revision: content["gateway"]["revision"].as_u64(),
             heartbeats: (kind == Kind::HeartbeatSync && !heartbeats.is_empty())
                 .then(|| json!(heartbeats).to_string()),
-            payload: document.to_vec().into(),
+            payload: without_mark(document).to_vec().into(),
         })
     }
 
@@ -108,11 +109,17 @@ impl Envelope {
     }
 
     /// Sets the time, from 1 ms to [`MAX_TIME`], after which a job that is not done is dead with
-    /// reason `expired`.
+    /// reason `expired`. It must be longer than the delay, which [`crate::Queue::enqueue`] checks.
     #[must_use]
     pub fn with_expiry(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in.clamp(Duration::from_millis(1), MAX_TIME));
         self
+    }
+
+    /// Returns whether the job would expire before it is due.
+    #[must_use]
+    pub fn expires_too_soon(&self) -> bool {
+        self.expires_in.is_some_and(|expires_in| expires_in <= self.delay)
     }
 
     /// Returns the same job with its secrets sealed, if there is a key. [`crate::Queue::enqueue`]
@@ -232,6 +239,12 @@ mod tests {
             "00000000-0000-0000-0000-00000000000a/00000000-0000-0000-0000-00000000000b"
         );
         assert_eq!(envelope.id.get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_document() {
+        let envelope = Envelope::new(format!("\u{feff}{DOCUMENT}").as_bytes()).unwrap();
+        assert_eq!(envelope.payload.expose(), DOCUMENT.as_bytes());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload as Sealing};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use mission_core::json;
 use mission_core::sanitize::one_line;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
@@ -173,7 +174,7 @@ impl Keyring {
     pub fn seal(&self, document: &[u8]) -> Option<Vec<u8>> {
         let key = self.keys.first()?;
         let sealed_with_it = format!("{MARK}{}:", key.id);
-        let given: Value = serde_json::from_slice(document).ok()?;
+        let given = json::read(document).ok()?;
         let to_do = TOKENS.iter().chain([&URL]).any(|(pointer, _)| {
             let text = given.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let is_secret =
@@ -183,7 +184,7 @@ impl Keyring {
         if !to_do {
             return None;
         }
-        let mut opened: Value = serde_json::from_slice(&self.open(document).ok()?).ok()?;
+        let mut opened = json::read(&self.open(document).ok()?).ok()?;
         for (pointer, field) in TOKENS {
             let context = token_context(field, &opened);
             if let Some(Value::String(secret)) = opened.pointer_mut(pointer) {
@@ -202,7 +203,7 @@ impl Keyring {
     /// Returns a document with its secrets in plain text.
     pub fn open(&self, document: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let as_it_is = || Ok(Zeroizing::new(document.to_vec()));
-        let Ok(mut value) = serde_json::from_slice::<Value>(document) else { return as_it_is() };
+        let Ok(mut value) = json::read(document) else { return as_it_is() };
         let context = url_context(&value);
         let mut any = self.open_field(&mut value, URL, &context)?;
         for (pointer, field) in TOKENS {
@@ -250,6 +251,14 @@ mod tests {
                 "agent": { "id": Uuid::from_u128(8) } })
         .to_string()
         .into_bytes()
+    }
+
+    #[test]
+    fn a_document_with_a_member_twice_is_not_made_a_valid_one_by_opening_it() {
+        let ring = ring(OLD);
+        let sealed = String::from_utf8(ring.seal(&document()).unwrap()).unwrap();
+        let twice = sealed.replacen('{', "{\"version\":2,", 1);
+        assert_eq!(*ring.open(twice.as_bytes()).unwrap(), twice.as_bytes());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::outcome::Actor;
-use mission_jobs::queue::PauseScope;
+use mission_jobs::queue::{PauseScope, QueueError};
 use mission_jobs::{Envelope, JobRecord, Queue, State};
 use mission_test_support::RedisServer;
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ async fn a_job_that_waits_for_too_long_is_dead() {
     queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
     let soon = Duration::from_millis(200);
     let (ready, scheduled) =
-        (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(HOUR).with_expiry(soon));
+        (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(soon / 2).with_expiry(soon));
     // The worker sleeps until the first one expires, and nobody wakes it before.
     let _worker = Worker::start(&queue, never_looks(), |_| async { done() });
     queue.enqueue(&[ready.clone(), scheduled.clone()]).await.unwrap();
@@ -108,12 +108,25 @@ async fn an_expired_job_that_is_retried_does_not_expire_again() {
 }
 
 #[tokio::test]
-async fn a_job_that_expired_before_it_was_due_replaces_nothing() {
+async fn a_job_that_would_expire_before_it_is_due_is_refused() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let (fine, wrong) = (cleanup(1, 1), cleanup(1, 2).with_delay(HOUR).with_expiry(HOUR));
+    let refused = queue.enqueue(&[fine.clone(), wrong.clone()]).await.unwrap_err();
+    let expected = QueueError::ExpiresTooSoon { id: wrong.id, expires_in: HOUR, delay: HOUR };
+    assert_eq!(refused, expected);
+    assert!(refused.to_string().contains("raise expires_in"), "{refused}");
+    assert!(queue.get(fine.id).await.unwrap().is_none(), "all or none");
+    put(&queue, &wrong.with_expiry(HOUR + Duration::from_millis(1))).await;
+}
+
+#[tokio::test]
+async fn a_job_that_expired_before_a_worker_looked_replaces_nothing() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let older = update(1, 1);
     let newer =
-        update(1, 1).with_delay(Duration::from_millis(2)).with_expiry(Duration::from_millis(1));
+        update(1, 1).with_delay(Duration::from_millis(1)).with_expiry(Duration::from_millis(2));
     queue.enqueue(&[older.clone(), newer.clone()]).await.unwrap();
     // All workers seem to have been away: both times have passed before any worker looks.
     let now = look(&queue, newer.id).await.enqueued_at_ms;

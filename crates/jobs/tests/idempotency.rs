@@ -22,16 +22,19 @@ async fn the_same_key_is_the_same_job_whatever_the_document() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let first = named(cleanup(1, 1), "request 7");
-    assert_eq!(put(&queue, &first).await.id, first.id);
+    let stored = put(&queue, &first).await;
+    assert_eq!((stored.id, stored.duplicate, stored.other_document), (first.id, false, false));
     assert_eq!(look(&queue, first.id).await.idempotency_key.as_deref(), Some("request 7"));
     let again = put(&queue, &named(update(2, 2), "request 7")).await;
     assert_eq!((again.id, again.state), (first.id, Some(State::Ready)));
+    assert_eq!((again.duplicate, again.other_document), (true, true));
 
     let runs = Runs::default();
     let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
     reaches(&queue, first.id, State::Done).await;
     let again = put(&queue, &named(cleanup(1, 1), "request 7")).await;
     assert_eq!((again.id, again.state), (first.id, Some(State::Done)), "ended jobs count too");
+    assert_eq!((again.duplicate, again.other_document), (true, false));
     assert_eq!(runs.ids(), [first.id]);
 }
 

@@ -197,14 +197,20 @@ async fn a_panic_is_a_failed_attempt_and_the_worker_continues() {
     }
 }
 
+/// A valid cleanup for a reader that takes the last of two members, and a provision for others.
+const TWICE: &str = r#"{"version": 1, "kind": "provision", "kind": "cleanup",
+    "gateway": {"id": "00000000-0000-0000-0000-000000000001"},
+    "agent": {"id": "00000000-0000-0000-0000-000000000002", "name": "Ada"}}"#;
+
 #[tokio::test]
 async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let jobs: Vec<_> = (0..6).map(|agent| cleanup(1, agent)).collect();
+    let jobs: Vec<_> = (0..7).map(|agent| cleanup(1, agent)).collect();
     queue.enqueue(&jobs).await.unwrap();
     let spoilt = [
         ("payload", "{\"version\": 1, oops", "invalid_job"),
+        ("payload", TWICE, "invalid_job"),
         ("payload", "", "invalid_job"),
         ("kind", "nonsense", "unknown_kind"),
         ("kind", "provision", "invalid_job"),
@@ -228,10 +234,10 @@ async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
 
     let _worker =
         Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, |claimed| async move {
-            assert_eq!(claimed.job.agent_id().unwrap().as_u128(), 5, "only the last one is good");
+            assert_eq!(claimed.job.agent_id().unwrap().as_u128(), 6, "only the last one is good");
             RunResult::from(done().outcome)
         });
-    reaches(&queue, jobs[5].id, State::Done).await;
+    reaches(&queue, jobs[6].id, State::Done).await;
     for (job, (_, _, code)) in jobs.iter().zip(spoilt) {
         let record = reaches(&queue, job.id, State::Dead).await;
         assert_eq!(

@@ -185,7 +185,8 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, SettingsError> {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::Unreadable { path, source }),
     };
-    let table: toml::Table = match text.parse() {
+    // Some editors write a byte order mark.
+    let table: toml::Table = match text.strip_prefix('\u{feff}').unwrap_or(&text).parse() {
         Ok(table) => table,
         Err(error) => return Err(SettingsError::Syntax { path, reason: error.to_string() }),
     };
@@ -270,6 +271,14 @@ mod tests {
         assert_eq!(shown("redis.queue").source, Source::Environment("MISSION_QUEUE".into()));
         assert_eq!(shown("redis.url").value, "***");
         assert_eq!(shown("worker.concurrency").source, Source::Default);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("worker.toml");
+        std::fs::write(&path, "\u{feff}[redis]\nqueue = \"other\"\n").expect("written");
+        assert_eq!(load(Some(path), &[]).expect("valid").queue, "other");
     }
 
     #[test]

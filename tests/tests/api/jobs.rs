@@ -23,7 +23,13 @@ async fn a_job_is_enqueued_once_under_a_key_and_shown_without_secrets() {
     let first = send().await;
     assert_eq!((first.status, &first.json()["state"]), (202, &json!("ready")), "{first:?}");
     let place = first.header("location").unwrap().to_owned();
-    assert_eq!(send().await.json()["id"], first.json()["id"]);
+    let again = send().await;
+    assert_eq!((again.status, &again.json()["duplicate"]), (202, &json!(true)), "{again:?}");
+    assert_eq!(again.json()["id"], first.json()["id"]);
+    let headers = [&server.bearer(), "idempotency-key: provision-ada-1"];
+    let other = server.post("/api/v1/jobs", &headers, &document("Bea")).await;
+    assert_eq!(other.status, 409, "{other:?}");
+    assert!(other.body.contains(first.json()["id"].as_str().unwrap()), "{other:?}");
     let shown = server.get(&place, &[]).await;
     assert_eq!(
         (shown.json()["priority"].clone(), shown.json()["kind"].clone()),
@@ -68,6 +74,32 @@ async fn a_batch_is_enqueued_whole_or_not_at_all_and_each_error_has_a_path() {
         (keyed.status, &keyed.json()["errors"][0]["path"]),
         (422, &json!("idempotency-key"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_means_one_thing_and_a_job_does_not_expire_before_it_is_due() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let headers = [&server.bearer(), "content-type: application/json"];
+    let send = async |query: &str, body: &str| {
+        server.send(&format!("POST /api/v1/jobs{query}"), &headers, body).await
+    };
+    let document = document("Ada").to_string();
+    let twice = document.replacen("{\"", "{\"kind\":\"cleanup\",\"", 1);
+    for (body, path) in [(&twice, "kind"), (&format!("[{document}, {twice}]"), "[1].kind")] {
+        let refused = send("", body).await;
+        assert_eq!((refused.status, &refused.json()["errors"][0]["path"]), (422, &json!(path)));
+    }
+    for body in [format!("\u{feff}{document}"), format!("\u{feff}[{document}]")] {
+        assert_eq!(send("", &body).await.status, 202);
+    }
+    assert_eq!(
+        server.send("POST /api/v1/pause", &headers, "\u{feff}{\"scope\": \"all\"}").await.status,
+        200
+    );
+    let refused = send("?delay=60&expires_in=60", &document).await;
+    assert_eq!((refused.status, &refused.json()["errors"][0]["path"]), (422, &json!("expires_in")));
+    assert_eq!(send("?delay=60&expires_in=61", &document).await.status, 202);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,8 +93,9 @@ class AsyncClient:
 
         `delay`            the time before the first run
         `priority`         0 (first) to 9 among the jobs of a gateway
-        `expires_in`       a job that still waits after that time is dead with the reason `expired`
-        `idempotency_key`  while it is in use, no other job with it is stored, and the first one's id is returned
+        `expires_in`       a job that still waits after that time is dead with the reason `expired`; longer than `delay`
+        `idempotency_key`  while it is in use, no other job with it is stored: the answer is a `duplicate` with the id
+                           and the state of the first one, whatever the document
         `idempotency_life` the time that the key is in use: 1 second to 30 days
 
         Raises `InvalidJob`, `ValueError`, `QueueUnavailable`, `ProtocolMismatch`.

@@ -5,10 +5,12 @@ A worker checks every document again; its result is the one that counts.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -92,6 +94,8 @@ def to_document(job: Job) -> dict[str, Any]:
 def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
     """Check a job or a document. Returns its text, byte for byte as given if it was text, and its content.
 
+    A byte order mark at the beginning of a text is left away.
+
     Warns about blanks around tokens, which workers remove.
     """
     text, value = _checked(job)
@@ -101,9 +105,9 @@ def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, A
 
 def _checked(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
     if isinstance(job, bytes):
-        text = job
+        text = job.removeprefix(codecs.BOM_UTF8)
     elif isinstance(job, str):
-        text = _encoded(job)
+        text = _encoded(job.removeprefix("\ufeff"))
     elif isinstance(job, Mapping):
         text = _encoded(_dumped(dict(job)))
     elif dataclasses.is_dataclass(job):
@@ -196,7 +200,7 @@ def _plain(value: object) -> str:
 def _loaded(text: bytes) -> Any:
     """Parse JSON as strictly as the workers' reader."""
     try:
-        value = json.loads(text.decode(), parse_int=_number)
+        value = json.loads(text.decode(), parse_int=_number, object_pairs_hook=_object)
     except UnicodeError:
         raise _not_json("not UTF-8") from None
     except RecursionError:
@@ -211,7 +215,35 @@ def _loaded(text: bytes) -> Any:
         level = [item for outer in level for item in items(outer)]
     if any(isinstance(item, (list, dict)) for item in level):
         raise _not_json("nested too deeply")
+    if (path := _twice(value)) is not None:
+        raise InvalidJob([Problem(path, "occurs twice", "remove one of the two members")])
     return value
+
+
+class _Twice(dict[str, Any]):
+    """An object of which two members have the same name."""
+
+    name: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    object_ = _Twice(members)
+    object_.name = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+    return object_
+
+
+def _twice(value: Any, path: str = "") -> str | None:
+    """Return the path of the first member that has the name of another of its object, if there is any."""
+    if isinstance(value, dict):
+        inside = [(f"{path}.{name}" if path else name, member) for name, member in value.items()]
+    else:
+        inside = [(f"{path}[{index}]", item) for index, item in enumerate(value)] if isinstance(value, list) else []
+    if isinstance(value, _Twice):
+        return f"{path}.{value.name}" if path else value.name
+    return next((found for place, item in inside if (found := _twice(item, place)) is not None), None)
 
 
 def _number(digits: str) -> int | float:

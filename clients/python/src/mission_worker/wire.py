@@ -89,6 +89,9 @@ class When:
         expiry = 0
         if self.expires_in is not None:
             expiry = _milliseconds("expires_in", self.expires_in, timedelta(milliseconds=1), _MAX_TIME)
+            if expiry <= delay:
+                problem = f"expires_in {self.expires_in!r} is not longer than delay {self.delay!r}"
+                raise ValueError(f"{problem}, so the job would expire before it is due; raise it, or lower the delay")
         key = (self.idempotency_key or "").encode()
         if self.idempotency_key is not None and not 1 <= len(key) <= 200:
             raise ValueError(f"an idempotency key of {len(key)} bytes does not fit; use 1 to 200")

@@ -11,6 +11,7 @@ use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
     Options, Provision, ProvisionMain, User, heartbeat_rules, null_is_default, rules,
 };
+use crate::json::{self, JsonError};
 
 /// The maximum size of a job document in bytes. The templates of an agent may be long, but a
 /// megabyte is far more than any seen so far.
@@ -93,8 +94,9 @@ impl Job {
         Self::from_value(Self::read_json(text)?)
     }
 
-    /// Parses the JSON of a job document, which must not be too long. Does not check it.
+    /// Parses the JSON of a job document, which must not be too long. Does not check it further.
     pub fn read_json(text: &[u8]) -> Result<Value, DocumentError> {
+        let text = json::without_mark(text);
         if text.len() > MAX_DOCUMENT_BYTES {
             return Err(Problem::new(
                 "$",
@@ -103,8 +105,16 @@ impl Job {
             )
             .into());
         }
-        serde_json::from_slice(text).map_err(|error| {
-            Problem::new("$", format!("not JSON ({error})"), "send one JSON object").into()
+        json::read(text).map_err(|error| {
+            let problem = match error {
+                JsonError::Syntax(error) => {
+                    Problem::new("$", format!("not JSON ({error})"), "send one JSON object")
+                }
+                JsonError::Twice { path } => {
+                    Problem::new(path, "occurs twice", "remove one of the two members")
+                }
+            };
+            problem.into()
         })
     }
 
@@ -227,7 +237,7 @@ fn trimmed(token: &SecretString) -> SecretString {
 /// warning.
 #[must_use]
 pub fn padded_tokens(document: &[u8]) -> Vec<&'static str> {
-    let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    let document = json::read_to_show(document);
     let tokens =
         [("auth_token", &document["auth_token"]), ("gateway.token", &document["gateway"]["token"])];
     let is_padded = |token: &Value| token.as_str().is_some_and(|token| token.trim() != token);

@@ -146,6 +146,13 @@ fn a_heartbeat_prompt_never_has_the_token() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let dir = dir(&[("SOUL.md", "\u{feff}a\r\nb")]);
+    let text = overrides(dir.path()).render_file("SOUL.md", &context()).expect("fine");
+    assert_eq!(text.as_deref(), Some("a\nb"));
+}
+
+#[test]
 fn a_file_that_is_changed_is_read_again() {
     let dir = dir(&[("SOUL.md", "before")]);
     let (overrides, context) = (overrides(dir.path()), context());

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use mission_core::json::without_mark;
 use mission_jobs::queue::MAX_PAGE;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -77,9 +78,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// Reads the body. Fails with 413 if it is too large.
+/// Reads the body, without the byte order mark that it may begin with. Fails with 413 if it is too
+/// large.
 pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Answer<Bytes> {
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+    let body = Bytes::from_request(request, state).await;
+    body.map(|body| body.slice_ref(without_mark(&body))).map_err(|rejection: BytesRejection| {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let detail = format!("the body is larger than {MAX_BODY} bytes; send less at once");

@@ -109,7 +109,7 @@ pub(crate) struct EnqueueQuery {
     /// The priority among the jobs of a gateway: 0 is first, 9 is last. The default is 5.
     #[param(minimum = 0, maximum = 9)]
     priority: Option<u8>,
-    /// The seconds after which the jobs expire unless they are done.
+    /// The seconds after which the jobs expire unless they are done; more than `delay`.
     #[param(minimum = 1, maximum = 2_592_000)]
     expires_in: Option<u64>,
 }
@@ -117,8 +117,8 @@ pub(crate) struct EnqueueQuery {
 /// Enqueues jobs.
 ///
 /// The body is a job document, or a list of at most 50. All are accepted, or none. A request with
-/// the same `Idempotency-Key` within a day stores nothing and returns the id of the first job. The
-/// key needs a single document.
+/// the same `Idempotency-Key` within a day stores nothing and returns the id of the first job, or 409
+/// if that has another document. The key needs a single document.
 #[utoipa::path(post, path = "/jobs", tag = "jobs",
     params(EnqueueQuery, ("idempotency-key" = Option<String>, Header,
         description = "The name of the request, of 200 bytes at most",
@@ -180,6 +180,14 @@ pub(crate) async fn enqueue(
         return Ok((StatusCode::ACCEPTED, Json(Accepted::Many(stored))).into_response());
     }
     let stored = stored.pop().expect("one job, one answer");
+    if stored.other_document {
+        let detail = format!(
+            "this {IDEMPOTENCY_KEY} belongs to job {}, which has another document, so nothing was \
+                stored; send this one with another key",
+            stored.id
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
     let place = AppendHeaders([(LOCATION, format!("/api/v1/jobs/{}", stored.id))]);
     Ok((StatusCode::ACCEPTED, place, Json(Accepted::One(stored))).into_response())
 }
@@ -228,6 +236,12 @@ impl EnqueueQuery {
         }
         if let Some(expires_in) = self.expires_in {
             job = job.with_expiry(time("expires_in", expires_in)?);
+        }
+        if job.expires_too_soon() {
+            return Err(Problem::wrong(
+                "expires_in",
+                "the job would expire before it is due; make it longer than `delay`",
+            ));
         }
         Ok(job)
     }

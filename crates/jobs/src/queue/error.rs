@@ -1,5 +1,7 @@
 //! The errors between this program and the queue.
 
+use std::time::Duration;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use uuid::Uuid;
 
@@ -66,6 +68,19 @@ pub enum QueueError {
         count: usize,
         /// The number of jobs that are allowed.
         max: usize,
+    },
+    /// The expiry of a job is not later than the time when it is due.
+    #[error(
+        "expires_in of {expires_in:?} is not longer than the delay of {delay:?}, so job {id} would \
+         expire before it is due; raise expires_in, or lower the delay"
+    )]
+    ExpiresTooSoon {
+        /// The id of the envelope.
+        id: Uuid,
+        /// The time after which it would be dead.
+        expires_in: Duration,
+        /// The time after which it would be due.
+        delay: Duration,
     },
     /// No job has this id.
     #[error("there is no job {id}; it may have ended and been removed")]

@@ -37,7 +37,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mission_core::Kind;
+use mission_core::{Kind, json};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -98,6 +98,9 @@ pub struct Enqueued {
     pub superseded: Vec<Uuid>,
     /// `true` if the idempotency key was in use, so that nothing was stored.
     pub duplicate: bool,
+    /// `true` if, besides, the first job has another document: what was sent is not in the queue.
+    /// `false` if that is not known any more.
+    pub other_document: bool,
 }
 
 /// Selects the jobs of a list.
@@ -214,13 +217,20 @@ impl Queue {
         if jobs.len() > MAX_ENQUEUE {
             return Err(QueueError::TooMany { count: jobs.len(), max: MAX_ENQUEUE });
         }
+        if let Some((job, expires_in)) = jobs
+            .iter()
+            .find(|job| job.expires_too_soon())
+            .and_then(|job| Some((job, job.expires_in?)))
+        {
+            return Err(QueueError::ExpiresTooSoon { id: job.id, expires_in, delay: job.delay });
+        }
         let answers = if self.keyring.is_empty() {
             self.scripts.enqueue(jobs).await?
         } else {
             let sealed: Vec<Envelope> = jobs.iter().map(|job| job.sealed(&self.keyring)).collect();
             self.scripts.enqueue(&sealed).await?
         };
-        answers
+        let mut stored: Vec<Enqueued> = answers
             .into_iter()
             .zip(jobs)
             .map(|((id, state, superseded), job)| {
@@ -232,9 +242,29 @@ impl Queue {
                 let state = (!state.is_empty()).then(known).transpose()?;
                 let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
                 let id = id.parse().map_err(|_| strange())?;
-                Ok(Enqueued { id, state, superseded, duplicate: id != job.id })
+                let duplicate = id != job.id;
+                Ok(Enqueued { id, state, superseded, duplicate, other_document: false })
             })
-            .collect()
+            .collect::<Result<_, QueueError>>()?;
+        self.compare_documents(jobs, &mut stored).await?;
+        Ok(stored)
+    }
+
+    /// Finds out which duplicates were sent with another document than the first job.
+    async fn compare_documents(
+        &self,
+        sent: &[Envelope],
+        stored: &mut [Enqueued],
+    ) -> Result<(), QueueError> {
+        let first = stored.iter().filter(|job| job.duplicate).map(|job| job.id);
+        let documents = self.scripts.documents(first.collect()).await?;
+        for (sent, job) in sent.iter().zip(stored).filter(|(_, job)| job.duplicate) {
+            let first = documents.get(&job.id).and_then(|text| self.keyring.open(text).ok());
+            let first = first.and_then(|text| json::read(&text).ok());
+            job.other_document =
+                first.is_some_and(|first| json::read(sent.payload.expose()).ok() != Some(first));
+        }
+        Ok(())
     }
 
     /// Returns a job with everything that the queue knows about it; none if it does not exist.

@@ -32,18 +32,24 @@ pub async fn run(
             jobs.len()
         )));
     }
-    if let (Some(delay), Some(expires_in)) = (options.delay, options.expires_in)
-        && expires_in <= delay
-    {
+    let jobs = jobs.into_iter().map(|job| with_options(job, options));
+    let jobs = jobs.collect::<Result<Vec<_>, _>>().or_usage()?;
+    if jobs.iter().any(Envelope::expires_too_soon) {
         return Err(Exit::usage(anyhow!(
             "--expires-in must be longer than --delay, or the job expires before it is due"
         )));
     }
-    let jobs = jobs.into_iter().map(|job| with_options(job, options));
-    let jobs = jobs.collect::<Result<Vec<_>, _>>().or_usage()?;
     with_store(settings, RedisRole::Command, async |store| {
         for jobs in jobs.chunks(MAX_ENQUEUE) {
-            output.print_all(&store.queue.enqueue(jobs).await?, for_people);
+            let stored = store.queue.enqueue(jobs).await?;
+            output.print_all(&stored, for_people);
+            if let Some(first) = stored.iter().find(|job| job.other_document) {
+                return Err(Exit::failed(anyhow!(
+                    "this --idempotency-key belongs to job {}, which has another document, so \
+                        nothing was enqueued; use another key",
+                    first.id
+                )));
+            }
         }
         Ok(())
     })

@@ -30,6 +30,7 @@ use mission_core::Job;
 use mission_core::apply::{Applier, Desired};
 use mission_core::documents::{self, Document};
 use mission_core::gateway::{Clients, Connector, DeviceIdentity, Limits, Trust};
+use mission_core::json::without_mark;
 use mission_core::mirror::Mirror;
 use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
@@ -49,14 +50,16 @@ const MAX_INPUT: u64 = 256 * 1024 * 1024;
 const NO_EVICTION_REMEDY: &str = "on that Redis, run CONFIG SET maxmemory-policy noeviction and put \
     `maxmemory-policy noeviction` into its configuration file";
 
-/// Reads a file, or standard input for `-`.
+/// Reads a file, or standard input for `-`, without the byte order mark that it may begin with.
 pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
-    if path == Path::new("-") {
-        return read_within(std::io::stdin(), MAX_INPUT).context("standard input").or_usage();
-    }
-    let file = std::fs::File::open(path).map_err(Into::into);
-    let text = file.and_then(|file| read_within(file, MAX_INPUT));
-    text.with_context(|| path.display().to_string()).or_usage()
+    let text = if path == Path::new("-") {
+        read_within(std::io::stdin(), MAX_INPUT).context("standard input")
+    } else {
+        let file = std::fs::File::open(path).map_err(Into::into);
+        let text = file.and_then(|file| read_within(file, MAX_INPUT));
+        text.with_context(|| path.display().to_string())
+    };
+    text.map(|text| without_mark(&text).to_vec()).or_usage()
 }
 
 fn read_within(input: impl Read, most: u64) -> anyhow::Result<Vec<u8>> {

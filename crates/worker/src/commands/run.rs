@@ -128,16 +128,16 @@ async fn check_eviction(
 ) -> Result<(), Exit> {
     let mut faults = 0;
     let policy = loop {
-        let error = select! {
-            policy = queue.eviction() => match policy {
-                Ok(policy) => break policy,
-                Err(error) => error,
-            },
-            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        let error = match queue.eviction().await {
+            Ok(policy) => break policy,
+            Err(error) => error,
         };
         faults += 1;
         warn!(%error, faults, "Redis does not answer, retrying");
-        sleep(REDIS_AWAY.delay(faults)).await;
+        select! {
+            () = sleep(REDIS_AWAY.delay(faults)) => {}
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        }
     };
     match policy {
         Some(policy) if !evicts(&policy) => {}

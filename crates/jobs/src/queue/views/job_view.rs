@@ -1,7 +1,7 @@
 //! A stored job as people and programs see it, without its secrets.
 
 use mission_core::sanitize::one_line;
-use mission_core::{Failure, Job, Report};
+use mission_core::{Failure, Job, Report, json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -170,7 +170,7 @@ fn timeline(text: &str) -> Vec<Entered> {
 /// Returns the document without its secrets. Returns none if it is not valid, because the position
 /// of its secrets is unknown then.
 fn masked(document: &[u8]) -> Option<Value> {
-    let mut value: Value = serde_json::from_slice(document).ok()?;
+    let mut value = json::read(document).ok()?;
     let sealed_url =
         value.pointer_mut("/gateway/url").filter(|url| url.as_str().is_some_and(seal::is_sealed));
     if let Some(url) = sealed_url {

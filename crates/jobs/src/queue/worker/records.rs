@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use mission_core::json::{read as read_json, read_to_show};
 use mission_core::model::HeartbeatSync;
 use mission_core::records::{AgentParts, Records, has_connection, read_heartbeat};
 use mission_core::{Failure, Job, Outcome, Remedy};
@@ -181,7 +182,7 @@ impl Loaded {
             if let Some(Err(error @ OpenError::UnknownKey { .. })) = stored {
                 return Err(Incomplete::Sealed(error));
             }
-            let document = stored.and_then(|text| serde_json::from_slice(&text.ok()?).ok());
+            let document = stored.and_then(|text| read_json(&text.ok()?).ok());
             let document = document.filter(|document: &Value| {
                 parts.iter().all(|part| id_of(document, part) == id_of(own, part))
                     && is_valid(document, parts, own)
@@ -252,7 +253,7 @@ impl Loaded {
         } else {
             id.parse().ok().and_then(|id: Uuid| self.documents.get(&id))
         };
-        let document: Option<Value> = stored.and_then(|stored| serde_json::from_slice(stored).ok());
+        let document = stored.and_then(|stored| read_json(stored).ok());
         let field = document.as_ref().and_then(|document| document.pointer(field)?.as_str());
         field.is_some_and(seal::is_sealed)
     }
@@ -290,7 +291,7 @@ fn id_of(document: &Value, part: &str) -> Option<Uuid> {
 
 /// Returns the agents that a heartbeat-sync must not write.
 async fn left_out(scripts: &Scripts, job: &RawClaim) -> Result<HashSet<Uuid>, QueueError> {
-    let document: Value = serde_json::from_slice(&job.payload).unwrap_or_default();
+    let document = read_to_show(&job.payload);
     let agents = document["agents"].as_array().into_iter().flatten();
     let agents: Vec<Uuid> = agents.filter_map(|agent| agent["id"].as_str()?.parse().ok()).collect();
     let mut left_out = HashSet::new();

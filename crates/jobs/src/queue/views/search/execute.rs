@@ -1,6 +1,7 @@
 //! The execution of a search: takes the narrowest way first, and examines a bounded number of jobs
 //! per call.
 
+use mission_core::json;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -65,7 +66,7 @@ impl Queue {
 /// Reads a job with its names, and its document.
 fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
     let document = fields.take("payload").unwrap_or_default();
-    let document: Value = serde_json::from_slice(&document).unwrap_or_default();
+    let document = json::read_to_show(&document);
     let mut job = JobRecord::read(fields.parse("id")?, &fields, &[])?;
     job.names = Names::of(&document);
     job.timeline.clear();
