@@ -96,11 +96,11 @@ impl Job {
 
     /// Parses the JSON of a job document, which must not be too long. Does not check it further.
     pub fn read_json(text: &[u8]) -> Result<Value, DocumentError> {
-        let text = json::without_mark(text);
-        if text.len() > MAX_DOCUMENT_BYTES {
+        let bytes = json::without_mark(text).len();
+        if bytes > MAX_DOCUMENT_BYTES {
             return Err(Problem::new(
                 "$",
-                format!("the document has {} bytes, more than {MAX_DOCUMENT_BYTES}", text.len()),
+                format!("the document has {bytes} bytes, more than {MAX_DOCUMENT_BYTES}"),
                 "shorten the templates or texts in it",
             )
             .into());
