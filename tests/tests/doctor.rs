@@ -2,8 +2,11 @@
 //! error.
 
 use std::fs;
+use std::time::Duration;
 
 use mission_gateway_sim::Profile;
+use mission_jobs::Envelope;
+use mission_test_support::RedisServer;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -51,4 +54,25 @@ async fn doctor_reports_on_each_gateway() {
         "{refusing}"
     );
     assert_eq!(open.mutating_calls().len(), calls, "doctor writes nothing");
+}
+
+#[tokio::test]
+async fn doctor_names_jobs_that_wait_by_a_clock_that_was_ahead() {
+    let (redis, folder) = (RedisServer::start().await, tempfile::tempdir().unwrap());
+    let queue = redis.queue_named("mission");
+    let document = documents::cleanup("ws://127.0.0.1:9", "Ada").to_string();
+    let job = Envelope::new(document.as_bytes()).unwrap().with_delay(Duration::from_secs(60));
+    queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    let doctor = async || {
+        let worker = Worker::new(folder.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+        let ended = worker.env("MISSION_REDIS_URL", redis.url()).run(&["doctor"]).await;
+        ended.answers.into_iter().find(|finding| finding["about"] == "clock")
+    };
+    assert_eq!(doctor().await, None);
+    let ahead = queue.summary().await.unwrap().at_ms + 3_600_000;
+    redis.change(&queue, job.id, "enqueued_at", &ahead.to_string()).await;
+    redis.change(&queue, job.id, "timeline", &format!("scheduled {ahead}")).await;
+    let finding = doctor().await.unwrap();
+    assert!(finding["says"].as_str().unwrap().contains("the times of 1 waiting job"), "{finding}");
+    assert!(finding["remedy"].as_str().unwrap().contains(&job.id.to_string()), "{finding}");
 }

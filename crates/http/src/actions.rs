@@ -31,7 +31,7 @@ pub(crate) struct Actions {
 /// An action on one job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum JobAction {
-    /// Runs a dead, blocked or waiting job again now; by force even if the run undoes what newer
+    /// Runs a dead, blocked, waiting or scheduled job now; by force even if the run undoes what newer
     /// jobs did.
     Retry { force: bool },
     /// Runs a blocked job again now. Fails with 409 if the job is not blocked.

@@ -90,8 +90,8 @@ pub enum QueueError {
     },
     /// The job is in a state in which it cannot be retried.
     #[error(
-        "job {id} is {state} and cannot be retried; only dead, blocked, retrying and snoozed \
-         jobs can"
+        "job {id} is {state} and cannot be retried; only dead, blocked, retrying, snoozed and \
+         scheduled jobs can"
     )]
     NotRetryable {
         /// The id that was asked for.

@@ -75,7 +75,7 @@ impl State {
     /// Returns whether an operator may make a job in this state ready at once.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Dead | Blocked | Retrying | Snoozed)
+        matches!(self, Dead | Blocked | Retrying | Snoozed | Scheduled)
     }
 
     /// Returns whether an operator may snooze a job in this state.

@@ -3,8 +3,9 @@
 
 mod gateways;
 
-use mission_jobs::queue::{Counts, Server, WorkerRecord, evicts};
-use mission_jobs::{Queue, State};
+use mission_jobs::queue::views::explain::clock_ahead;
+use mission_jobs::queue::{Counts, Filter, MAX_PAGE, Server, WorkerRecord, evicts};
+use mission_jobs::{Queue, QueueError, State};
 use serde::Serialize;
 
 use crate::commands::{NO_EVICTION_REMEDY, by_state, pause};
@@ -12,7 +13,7 @@ use crate::exit::Exit;
 use crate::open_queue::{Store, with_store};
 use crate::output::Output;
 use crate::settings::Settings;
-use mission_core::humanize::count;
+use mission_core::humanize::{count, span};
 use mission_jobs::private_redis::RedisRole;
 
 /// The severity of a finding.
@@ -74,6 +75,7 @@ async fn check(
     findings.extend(memory(&server));
     findings.extend(replicas(&server));
     findings.extend(jobs(queue, &queue.counts().await?));
+    findings.extend(clock(queue).await?);
     for paused in queue.paused().await? {
         findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
     }
@@ -188,6 +190,28 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Looks for jobs whose times were set while Redis's clock was ahead, among those that are due
+/// first.
+async fn clock(queue: &Queue) -> Result<Option<Finding>, QueueError> {
+    let (now, mut found) = (queue.summary().await?.at_ms, Vec::new());
+    for state in State::ALL.into_iter().filter(|state| state.is_waiting()) {
+        let jobs = queue.list(&Filter { limit: MAX_PAGE, ..Filter::new(state) }).await?.jobs;
+        found.extend(jobs.iter().filter_map(|job| Some((clock_ahead(job, now)?, job.id))));
+    }
+    Ok(found.iter().max().map(|(ahead, id)| {
+        let says = format!(
+            "Redis's clock was up to {} ahead when the times of {} were set, so they wait too long",
+            span(*ahead),
+            count(found.len() as u64, "waiting job")
+        );
+        let remedy = format!(
+            "let its machine synchronize its clock; `worker jobs retry ID` runs a job now, such as \
+                {id}"
+        );
+        Finding::new("clock", Grade::Warning, says).remedy(remedy)
+    }))
 }
 
 fn drained(worker: &WorkerRecord) -> Option<Finding> {

@@ -19,8 +19,8 @@ use crate::queue::states::State;
 pub const MAX_SNOOZE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Queue {
-    /// Makes a dead, blocked, retrying or snoozed job ready at once, and gives it all its attempts
-    /// again. Its gateway is tried at once too. Returns the state that the job was in.
+    /// Makes a dead, blocked, retrying, snoozed or scheduled job ready at once, and gives it all its
+    /// attempts again. Its gateway is tried at once too. Returns the state that the job was in.
     ///
     /// A dead job comes back as the newest request of its agent. If newer ones have come, it would
     /// undo them, so it is refused with [`QueueError::Outdated`] unless `force` is set.

@@ -266,7 +266,7 @@ impl Model {
         let (job, latest) = (self.jobs[&id].clone(), &self.latest);
         let from = job.state;
         let dead = from == State::Dead;
-        if !dead && !matches!(from, State::Retrying | State::Snoozed | State::Blocked) {
+        if !dead && !from.is_waiting() {
             return ("refused", from.to_string());
         }
         let (lane, subject) = (job.lane, job.subject);
@@ -279,6 +279,10 @@ impl Model {
         job.freed = false;
         (job.snoozed_since, job.reason, job.finished_at, job.cancel) = (None, None, None, None);
         *self.lane(lane) = Lane::default();
+        if from == State::Scheduled {
+            self.arrive(id, Some(from));
+            return ("ok", from.to_string());
+        }
         if dead {
             let seq = self.number();
             let job = self.job(id);

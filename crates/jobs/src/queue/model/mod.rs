@@ -10,6 +10,7 @@
 mod calls;
 mod case;
 mod claims;
+mod clock_ahead;
 mod compare;
 mod events;
 mod job;

@@ -192,6 +192,32 @@ fn a_retry_by_hand_lets_the_other_jobs_of_the_gateway_go_on() {
     ]);
 }
 
+#[test]
+fn a_job_whose_time_was_set_by_a_clock_ahead_is_made_due_by_hand() {
+    let scheduled = |kind| enqueue(New { delay: 3_600_000, ..new(kind) });
+    let retry = |pick| Operation::Retry { pick, force: false, fitting: false };
+    for kind in [Kind::Provision, Kind::Cleanup, Kind::HeartbeatSync] {
+        check(&[
+            enqueue(new(Kind::Provision)),
+            scheduled(kind),
+            retry(0),
+            retry(1),
+            claim(2),
+            end(State::Done, 0, "reached"),
+            claim(2),
+        ]);
+        // The gateway is left alone, and a worker sleeps.
+        check(&[
+            enqueue(new(Kind::Provision)),
+            claim(1),
+            end(State::Retrying, 300_000, "unreachable"),
+            scheduled(kind),
+            retry(1),
+            claim(2),
+        ]);
+    }
+}
+
 /// Checks a job whose token changed together with its lease.
 #[test]
 fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {

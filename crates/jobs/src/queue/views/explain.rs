@@ -7,6 +7,10 @@ use mission_core::{Remedy, Scope};
 use crate::queue::{JobRecord, State};
 use crate::retry::DeadReason;
 
+/// The difference of Redis's clock, in ms, that is not worth a word: clocks are corrected by a few
+/// seconds, and the present time may have been read a moment before the job.
+const CLOCK_TOLERANCE_MS: u64 = 10_000;
+
 /// The reader of an explanation. A button of a page is a command on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
@@ -50,10 +54,17 @@ impl Story {
     /// Explains a job at a time of Redis's clock.
     #[must_use]
     pub fn of(job: &JobRecord, reader: Reader, now_ms: u64) -> Self {
-        let remedy = remedy(job, reader);
+        let ahead = clock_ahead(job, now_ms);
+        let at_once = || ahead.map(|_| format!("To run it now, {}.", reader.act("retry", job)));
+        let remedy = remedy(job, reader).or_else(at_once);
         let failure = job.failure.as_ref().filter(|_| remedy.is_some());
         let command = failure.and_then(|failure| Command::of(&failure.remedy));
-        Self { sentence: sentence(job, now_ms), remedy, command }
+        let mut sentence = sentence(job, now_ms);
+        if let Some(ahead) = ahead {
+            let ahead = span(ahead);
+            sentence += &format!(" Its times were set while Redis's clock was {ahead} ahead.");
+        }
+        Self { sentence, remedy, command }
     }
 }
 
@@ -64,6 +75,15 @@ impl Command {
         let place = remedy.actor.place().unwrap_or_default();
         remedy.command.clone().map(|line| Self { line, place })
     }
+}
+
+/// Returns by how much Redis's clock was ahead of the present one, in ms, when the time was set for
+/// which a job waits. The clock has been set back since, so the job waits for that much longer.
+#[must_use]
+pub fn clock_ahead(job: &JobRecord, now_ms: u64) -> Option<u64> {
+    let entered = job.timeline.last().map_or(job.enqueued_at_ms, |entered| entered.at_ms);
+    let ahead = entered.saturating_sub(now_ms);
+    (job.state.is_waiting() && ahead > CLOCK_TOLERANCE_MS).then_some(ahead)
 }
 
 fn sentence(job: &JobRecord, now_ms: u64) -> String {
@@ -333,6 +353,28 @@ mod tests {
         let (sentence, _) = told(&failed(State::Retrying, away));
         let expected = "It waits for its gateway, which is tried again in 12 s: cannot reach it.";
         assert_eq!(sentence, expected);
+    }
+
+    #[test]
+    fn a_job_that_waits_by_a_clock_that_was_ahead_says_so_and_how_to_run_it() {
+        let ahead = |state: State, ms: u64| {
+            let fields = [
+                ("state", state.to_string()),
+                ("enqueued_at", (NOW + ms).to_string()),
+                ("next_at", (NOW + ms + 1000).to_string()),
+            ];
+            let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+            JobRecord::read(Uuid::from_u128(1), &fields.into(), &[]).expect("it has a state")
+        };
+        let hour = ahead(State::Scheduled, 3_600_000);
+        assert_eq!(clock_ahead(&hour, NOW), Some(3_600_000));
+        let (sentence, remedy) = told(&hour);
+        assert!(sentence.starts_with("It runs for the first time in 1 h"), "{sentence}");
+        assert!(sentence.ends_with("while Redis's clock was 1 h ahead."), "{sentence}");
+        assert_eq!(remedy.as_deref(), Some("To run it now, press Retry."));
+        for fine in [ahead(State::Scheduled, 9_000), ahead(State::Done, 3_600_000)] {
+            assert_eq!(clock_ahead(&fine, NOW), None);
+        }
     }
 
     #[test]
