@@ -47,7 +47,7 @@ async fn a_redis_that_refuses_to_write_makes_the_worker_not_ready_until_it_write
     let faults = [
         ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "READONLY"),
         ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
-        ("ACL SETUSER default -evalsha -eval", "ACL SETUSER default +evalsha +eval", "NOPERM"),
+        ("ACL SETUSER default -fcall", "ACL SETUSER default +fcall", "NOPERM"),
         ("ACL SETUSER default -blpop", "ACL SETUSER default +blpop", "NOPERM"),
     ];
     for (agent, (cause, remedy, code)) in (1..).zip(faults) {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Script, ToRedisArgs, Value, cmd};
 
+use crate::queue::error::condition;
 use crate::queue::redis::bundle::{Library, Source};
 use crate::queue::redis::connection::{Connection, Live, is_answer};
 
@@ -68,7 +69,7 @@ impl Functions {
     ) -> RedisResult<Option<T>> {
         match call.query_async(&mut redis).await {
             // The functions themselves never answer with this code, so it has not been called.
-            Err(error) if error.code() == Some("ERR") => {
+            Err(error) if error.code() == Some("ERR") && condition(&error).is_none() => {
                 if self.load(&mut redis).await? {
                     call.query_async(&mut redis).await.map(Some)
                 } else {
@@ -96,7 +97,7 @@ impl Functions {
             Err(error) if !is_answer(&error) => Err(error),
             Err(error) => {
                 // Any other code, such as OOM, describes a condition that passes.
-                if matches!(error.code(), Some("ERR" | "NOPERM")) {
+                if matches!(error.code(), Some("ERR" | "NOPERM")) && condition(&error).is_none() {
                     self.refused(&error);
                 }
                 Ok(false)

@@ -62,7 +62,8 @@ impl Story {
         let mut sentence = sentence(job, now_ms);
         if let Some(ahead) = ahead {
             let ahead = span(ahead);
-            sentence += &format!(" Its times were set while Redis's clock was {ahead} ahead.");
+            sentence =
+                format!("{sentence} Its times were set while Redis's clock was {ahead} ahead.");
         }
         Self { sentence, remedy, command }
     }
