@@ -9,10 +9,12 @@
 //!   chooses between them and fills in a [`context`]. [`mirror`] keeps local copies, and [`seeds`]
 //!   knows the files that gateways create themselves.
 //! - Gateways: [`gateway`] speaks the protocol.
-//! - Records: [`records`] composes the job of a run from the newest documents.
+//! - Records: [`records`] composes the job of a run from the newest documents, and [`applied`] is
+//!   what the run before it has made true.
 //! - Runs: [`apply`] has the flows, [`journal`] the steps done so far, and [`outcome`] the results.
 //! - Helpers: [`backoff`], [`private_file`], [`sanitize`] and [`single_flight`].
 
+pub mod applied;
 pub mod apply;
 pub mod backoff;
 pub mod context;

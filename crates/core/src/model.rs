@@ -21,6 +21,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use crate::applied::Applied;
 pub use crate::gateway::{Fingerprint, NotAFingerprint};
 pub use parse::{MAX_DOCUMENT_BYTES, padded_tokens};
 pub use problem::{DocumentError, Problem};
@@ -102,6 +103,8 @@ pub struct Provision {
     pub auth_token: Option<SecretString>,
     /// The options of this run.
     pub options: Options,
+    /// What the latest run has applied, if the queue knows it. It is no part of the document.
+    pub applied: Option<Applied>,
 }
 
 /// A job that creates or updates the main agent of a gateway.
@@ -120,6 +123,8 @@ pub struct ProvisionMain {
     pub session_key: Option<String>,
     /// The options of this run.
     pub options: Options,
+    /// What the latest run has applied, if the queue knows it. It is no part of the document.
+    pub applied: Option<Applied>,
 }
 
 /// A job that removes an agent.

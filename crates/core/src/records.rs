@@ -16,6 +16,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::applied::Applied;
 use crate::model::{DocumentError, Job, Kind};
 
 /// The parts of a document that records keep apart, by letter; see the table of this module.
@@ -73,6 +74,8 @@ pub struct AgentParts {
     pub reset_session: bool,
     /// `true` if the agent is owed a first provisioning.
     pub provision: bool,
+    /// What the latest run has applied, if it is known.
+    pub applied: Option<Applied>,
 }
 
 /// Returns the job that the records and the job's own document ask for together.
@@ -82,16 +85,23 @@ pub struct AgentParts {
 /// The composed document can be invalid although its parts are valid: a heartbeat that contains
 /// the token of another document, for example.
 pub fn compose(own: Value, records: Records) -> Result<Job, DocumentError> {
-    let mut document = own;
-    if let Some(agent) = records.agent
+    let (mut document, mut known) = (own, None);
+    if let Some(mut agent) = records.agent
         && matches!(document["kind"].as_str(), Some("provision" | "provision-main"))
     {
+        known = agent.applied.take();
         document = agent.compose(document);
     }
     if let Some(mut connection) = records.connection.filter(has_connection) {
         document["gateway"] = connection["gateway"].take();
     }
-    Job::from_value(document)
+    let mut job = Job::from_value(document)?;
+    match &mut job {
+        Job::Provision(job) => job.applied = known,
+        Job::ProvisionMain(job) => job.applied = known,
+        _ => {}
+    }
+    Ok(job)
 }
 
 impl AgentParts {
@@ -234,6 +244,16 @@ mod tests {
         let options = job.options;
         assert_eq!(options.action, Action::Update);
         assert!(!options.force_bootstrap && !options.reset_session && options.wake.is_none());
+    }
+
+    #[test]
+    fn a_run_knows_what_was_applied() {
+        let applied = Some(Applied::default());
+        let agent = AgentParts { applied: applied.clone(), ..AgentParts::default() };
+        let own = document("own", &json!({ "auth_token": "t" }));
+        let records = Records { connection: None, agent: Some(agent) };
+        assert_eq!(provision(own.clone(), records).applied, applied);
+        assert_eq!(provision(own, Records::default()).applied, None);
     }
 
     #[test]

@@ -46,7 +46,9 @@ fn desired(agent: &Value) -> Option<DesiredAgent> {
     let agent: Agent = serde_json::from_value(agent.clone()).ok()?;
     let heartbeat = heartbeat::config(&agent);
     let (id, workspace) = (keys::openclaw_agent_id(&agent), keys::workspace_path(&agent, "/srv"));
-    Some(DesiredAgent { id, name: Some(agent.name), workspace, heartbeat, takes_over: None })
+    let set_before = Map::new();
+    let name = Some(agent.name);
+    Some(DesiredAgent { id, name, workspace, heartbeat, set_before, takes_over: None })
 }
 
 /// Rejects configs that hold both lists of agents: how a gateway applies a patch does not show

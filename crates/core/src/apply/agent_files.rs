@@ -65,6 +65,7 @@ pub(super) async fn converge(
             found.report_refused(flow);
             found.report_long(flow, &texts);
         }
+        flow.applied.files.extend(found.digests(&texts));
         let mut missing = found.differing(texts, &applier.seeds);
         if missing.is_empty() {
             return Ok(());

@@ -68,10 +68,16 @@ fn compare(
         let before = before.and_then(|before| before.get(key));
         match after {
             Value::Object(after) => compare(&path, before.and_then(Value::as_object), after, lines),
-            after if before == Some(after) => {}
+            after if before.unwrap_or(&Value::Null) == after => {}
+            Value::Null => lines.push(removal(&path, before)),
             after => lines.push(difference(&path, before, after)),
         }
     }
+}
+
+/// Returns the line of a value that is removed.
+fn removal(path: &str, before: Option<&Value>) -> String {
+    format!("{path}: {} → removed", before.unwrap_or(&Value::Null))
 }
 
 fn difference(path: &str, before: Option<&Value>, after: &Value) -> String {
@@ -122,6 +128,21 @@ mod tests {
             Change::of_config(&part).diff,
             "name: \"Ada\"\nheartbeat.every: \"10m\" → \"2h\""
         );
+    }
+
+    #[test]
+    fn the_diff_of_an_entry_says_what_is_removed() {
+        let map = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let part = Part {
+            agent: Some("ada".into()),
+            what: String::new(),
+            before: map(serde_json::json!({ "heartbeat": { "model": "x", "h": { "a": 1 } } })),
+            after: map(serde_json::json!({ "heartbeat": {
+                "model": null, "h": { "a": null }, "never": null,
+            } })),
+        };
+        let expected = "heartbeat.model: \"x\" → removed\nheartbeat.h.a: 1 → removed";
+        assert_eq!(Change::of_config(&part).diff, expected);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tracing::debug;
 
 use super::Flow;
 use super::config_writer::Writer;
-use crate::gateway::agents_config::{Config, DesiredAgent, Shape, VISIBILITY, known_refusals};
+use crate::gateway::agents_config::{
+    self, Config, DesiredAgent, Shape, VISIBILITY, known_refusals,
+};
 use crate::gateway::{Announcement, Answer, Call, Defect, GatewayError, Method};
 use crate::heartbeat;
 use crate::outcome;
@@ -91,6 +93,17 @@ pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
         refused.insert(VISIBILITY.to_owned());
     }
     refused
+}
+
+/// Returns the names of the members of an agent's entry that the gateway has now, as wanted.
+pub(super) fn members_of(flow: &Flow<'_>, agent: &DesiredAgent) -> Map<String, Value> {
+    let refused = flow.shape.map(|shape| refused_keys(flow.call, shape)).unwrap_or_default();
+    let mut heartbeat = agents_config::members_of(&agent.heartbeat);
+    heartbeat.retain(|key, _| !refused.contains(&format!("heartbeat.{key}")));
+    let mut members: Map<_, _> = [("workspace".to_owned(), json!(true))].into_iter().collect();
+    members.extend(agent.name.as_ref().map(|_| ("name".to_owned(), json!(true))));
+    members.insert("heartbeat".to_owned(), Value::Object(heartbeat));
+    members
 }
 
 /// Returns what [`converge`] would write now, and whether the config has all these agents.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::applied::Applied;
 use crate::context::Context;
 use crate::documents::Document;
 use crate::gateway::agents_config::DesiredAgent;
@@ -31,6 +32,8 @@ pub struct Desired {
     pub options: Options,
     /// The label of its session; `None` leaves the label alone.
     pub label: Option<String>,
+    /// What the latest run has applied, if it is known.
+    pub applied: Option<Applied>,
     /// Set if the job omits the agent's token, so that the one in its files is kept.
     pub keeps_token: bool,
 }
@@ -45,7 +48,8 @@ impl Desired {
                 let keys = AgentKeys::of_board_agent(&job.agent, &job.gateway);
                 let context = Context::for_board(job, &keys.shown_session_key, base_url);
                 let keeps_token = job.auth_token.is_none();
-                Some(Self::new(keys, context, &job.agent, &job.options, keeps_token))
+                let wanted = Self::new(keys, context, &job.agent, &job.options, keeps_token);
+                Some(Self { applied: job.applied.clone(), ..wanted })
             }
             Job::ProvisionMain(job) => {
                 let given = job.session_key.as_deref();
@@ -53,7 +57,8 @@ impl Desired {
                 let context = Context::for_main(job, &keys.shown_session_key, base_url);
                 let keeps_token = job.auth_token.is_none();
                 let wanted = Self::new(keys, context, &job.agent, &job.options, keeps_token);
-                Some(Self { label: wanted.label.or(Some(MAIN_LABEL.to_owned())), ..wanted })
+                let label = wanted.label.or(Some(MAIN_LABEL.to_owned()));
+                Some(Self { label, applied: job.applied.clone(), ..wanted })
             }
             _ => None,
         }
@@ -74,6 +79,7 @@ impl Desired {
             agent: agent.clone(),
             context,
             options: options.clone(),
+            applied: None,
             keeps_token,
         }
     }
@@ -97,6 +103,7 @@ impl Desired {
             name: Some(name.clone()),
             workspace: self.keys.workspace_path.clone(),
             heartbeat,
+            set_before: self.applied.as_ref().map(Applied::heartbeat).unwrap_or_default(),
             takes_over,
         }
     }

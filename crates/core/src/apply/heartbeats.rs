@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
+
 use super::ownership::{self, Subject};
 use super::{Flow, FlowError, config};
 use crate::gateway::agents_config::{self, DesiredAgent};
@@ -64,6 +66,7 @@ pub(super) async fn desired(
             name: None,
             workspace: keys.workspace_path.clone(),
             heartbeat: heartbeat::config(agent),
+            set_before: Map::new(),
             takes_over: None,
         };
         // The files are read only if the entry seems to belong to somebody else.

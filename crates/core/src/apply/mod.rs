@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::applied::Applied;
 use crate::backoff::Backoff;
 use crate::gateway::agents_config::Shape;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
@@ -76,6 +77,8 @@ pub struct Run {
     pub outcome: Outcome,
     /// The first requests, for the record; empty if no gateway was asked.
     pub steps: Vec<Step>,
+    /// What a provisioning has applied, if it is done.
+    pub applied: Option<Applied>,
 }
 
 /// The reason why a flow stopped.
@@ -122,7 +125,8 @@ impl Applier {
         debug!(id, kind = %job.kind(), "run started");
         let Some(gateway) = job.gateway() else {
             let report = Report { summary: NO_URL.to_owned(), ..Report::default() };
-            return Run { outcome: Outcome::Done(Box::new(report)), steps: Vec::new() };
+            let outcome = Outcome::Done(Box::new(report));
+            return Run { outcome, steps: Vec::new(), applied: None };
         };
         let call = Call::of_job(self.clients.get(&Endpoint::from(gateway)), Arc::clone(journal));
         let mut flow = Flow::new(self, &call);
@@ -137,6 +141,9 @@ impl Applier {
         };
         // If this fails, the job belongs to another worker, and the steps count there.
         let _ = journal.flush().await;
+        let is_provisioned =
+            result.is_ok() && matches!(job, Job::Provision(_) | Job::ProvisionMain(_));
+        let applied = is_provisioned.then(|| std::mem::take(&mut flow.applied));
         let mut outcome = match result {
             Ok(()) => Outcome::Done(Box::new(flow.finish())),
             Err(error) => error.into(),
@@ -145,7 +152,7 @@ impl Applier {
         let secrets = Secrets::of(job);
         secrets.hide_in(&mut outcome);
         secrets.hide_in_steps(&mut steps);
-        Run { outcome, steps }
+        Run { outcome, steps, applied }
     }
 
     fn desired(&self, job: &Job) -> Desired {
@@ -163,12 +170,14 @@ struct Flow<'a> {
     call: &'a Call,
     /// The shape of the gateway's config, once a stage has converged it.
     shape: Option<Shape>,
+    /// What this run and those before it have applied.
+    applied: Applied,
     report: Report,
 }
 
 impl<'a> Flow<'a> {
     fn new(applier: &'a Applier, call: &'a Call) -> Self {
-        Self { applier, call, shape: None, report: Report::default() }
+        Self { applier, call, shape: None, applied: Applied::default(), report: Report::default() }
     }
 
     /// Returns the report, with the cost of the run, and the gateway as it presented itself.

@@ -21,6 +21,8 @@ pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Resu
     let announcement = flow.call.client().group_commit.announce();
     let Prepared { wanted, entry, config, is_token_new } = prepare(flow, wanted).await?;
     let wanted = &wanted;
+    flow.applied.files =
+        wanted.applied.as_ref().map(|known| known.files.clone()).unwrap_or_default();
     let claim = ownership::claim(flow.call, subject(wanted))?;
     warn_of_shadowed_heartbeats(flow, &config, wanted);
     if let Some(folder) = entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
@@ -33,6 +35,7 @@ pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Resu
         make_sure_of_sessions(flow, wanted).await?;
     }
     converge(flow, wanted, &entry, config, announcement).await?;
+    flow.applied.entry = config::members_of(flow, &entry);
     if is_token_new {
         report_token_left_behind(flow, wanted);
     }

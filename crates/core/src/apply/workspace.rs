@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::digest::sha256_hex;
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::seeds::Seeds;
@@ -80,6 +81,16 @@ impl Workspace {
         self.present.retain(|document, _| !documents.contains(document));
         self.present.extend(later.present);
         self.refused.extend(later.refused);
+    }
+
+    /// Returns the names and digests of the files that have exactly these texts.
+    pub(super) fn digests(
+        &self,
+        texts: &[(Document, String)],
+    ) -> impl Iterator<Item = (String, String)> {
+        let as_wanted =
+            texts.iter().filter(|(document, text)| self.present.get(document) == Some(text));
+        as_wanted.map(|(document, text)| (document.file_name().to_owned(), sha256_hex(text)))
     }
 
     /// Returns the texts that must be written: those that differ and do not belong to the agent.

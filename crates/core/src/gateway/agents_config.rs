@@ -9,6 +9,7 @@ mod change;
 mod config_text;
 mod diff;
 mod folder;
+mod owned;
 mod stored;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ pub use change::{Change, Part};
 pub use config_text::{escaped, escaped_value, unescaped_value};
 pub use diff::{DesiredAgent, VISIBILITY, droppable, known_refusals, latest, updated_list};
 pub use folder::{may_overlap, same_folder};
+pub use owned::members_of;
 pub use stored::same;
 
 /// The shape in which a config keeps its agents.

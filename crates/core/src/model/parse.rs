@@ -206,13 +206,22 @@ impl Document {
         let auth_token = self.auth_token.map(|token| trimmed(&token));
         Ok(match (kind, self.agent, self.agents, self.board) {
             (Kind::Provision, Some(agent), _, Some(board)) => {
-                let job = Provision { gateway, agent, board, user, auth_token, options };
+                let job =
+                    Provision { gateway, agent, board, user, auth_token, options, applied: None };
                 Job::Provision(Box::new(job))
             }
             (Kind::ProvisionMain, Some(agent), ..) => {
                 let session_key =
                     self.session_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
-                let job = ProvisionMain { gateway, agent, user, auth_token, session_key, options };
+                let job = ProvisionMain {
+                    gateway,
+                    agent,
+                    user,
+                    auth_token,
+                    session_key,
+                    options,
+                    applied: None,
+                };
                 Job::ProvisionMain(Box::new(job))
             }
             (Kind::Cleanup, Some(agent), ..) => {

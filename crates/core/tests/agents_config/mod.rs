@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use mission_core::gateway::RpcError;
 use mission_core::gateway::agents_config::{
-    Config, DesiredAgent, Shape, droppable, known_refusals,
+    Config, DesiredAgent, Shape, droppable, known_refusals, members_of,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 fn config(agents: &Value) -> Config {
     let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
@@ -21,6 +21,7 @@ fn ada(heartbeat: &Value) -> DesiredAgent {
         name: Some("Ada".into()),
         workspace: "/srv/ada".into(),
         heartbeat: heartbeat.as_object().unwrap().clone(),
+        set_before: Map::new(),
         takes_over: None,
     }
 }
@@ -89,6 +90,66 @@ fn only_what_differs_is_written() {
     let renamed = DesiredAgent { name: Some("Ada L.".into()), ..ada(&json!({ "every": "10m" })) };
     let expected = json!({ "agents": { "entries": { "ada": { "name": "Ada L." } } } });
     assert_eq!(patch(&config, &renamed), Some(expected));
+}
+
+/// Returns the desired Ada, whose heartbeat had these members before.
+fn ada_after(before: &Value, heartbeat: &Value) -> DesiredAgent {
+    DesiredAgent { set_before: members_of(before.as_object().unwrap()), ..ada(heartbeat) }
+}
+
+#[test]
+fn what_was_set_and_is_not_wanted_any_more_is_removed() {
+    let heartbeat = json!({ "every": "5m", "model": "x", "to": "me", "theirs": 1 });
+    let entry =
+        json!({ "id": "ada", "name": "Ada", "workspace": "/srv/ada", "heartbeat": heartbeat });
+    let before = json!({ "every": "5m", "model": "x", "to": "me", "gone": 1 });
+    let desired = ada_after(&before, &json!({ "every": "5m", "to": "me" }));
+
+    let keyed = config(&json!({ "ownership": "explicit", "entries": { "ada": entry } }));
+    let expected = json!({ "every": "5m", "to": "me", "model": null });
+    let expected = json!({ "agents": { "entries": { "ada": { "heartbeat": expected } } } });
+    assert_eq!(patch(&keyed, &desired), Some(expected));
+
+    let listed = config(&json!({ "list": [{ "id": "main" }, entry] }));
+    let change =
+        listed.change(Shape::List, std::slice::from_ref(&desired), &BTreeSet::new(), "main");
+    let change = change.unwrap();
+    assert!(change.has_nulls_in_list(), "for a gateway that merges entries");
+    let replaced = change.without_nulls_in_list().patch["agents"]["list"][1].clone();
+    let left = json!({ "every": "5m", "to": "me", "theirs": 1 });
+    assert_eq!(replaced["heartbeat"], left, "for a gateway that replaces the list");
+
+    assert_eq!(patch(&keyed, &ada(&json!({ "every": "5m" }))), None, "nothing is known");
+}
+
+#[test]
+fn only_what_the_file_has_is_removed() {
+    let entry = |heartbeat: Value| {
+        json!({ "ada": {
+        "name": "Ada", "workspace": "/srv/ada", "heartbeat": heartbeat,
+    } })
+    };
+    let with_defaults = entry(json!({ "every": "5m", "model": "usual" }));
+    let answer = json!({
+        "config": { "agents": { "entries": with_defaults } },
+        "parsed": { "agents": { "entries": entry(json!({ "every": "5m" })) } },
+    });
+    let config = Config::read(answer).unwrap();
+    let desired = ada_after(&json!({ "model": "x" }), &json!({ "every": "5m" }));
+    let refused = BTreeSet::new();
+    assert!(config.has_agent_as_desired(&desired, &refused), "the gateway's default comes back");
+}
+
+#[test]
+fn a_key_that_the_gateway_refuses_is_not_removed() {
+    let entry = json!({
+        "name": "Ada", "workspace": "/srv/ada",
+        "heartbeat": { "every": "5m", "includeReasoning": false },
+    });
+    let config = config(&json!({ "entries": { "ada": entry } }));
+    let desired = ada_after(&json!({ "includeReasoning": false }), &json!({ "every": "5m" }));
+    assert!(config.has_agent_as_desired(&desired, &known_refusals(Shape::Entries)));
+    assert!(!config.has_agent_as_desired(&desired, &BTreeSet::new()));
 }
 
 #[test]

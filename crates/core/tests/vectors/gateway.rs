@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mission_core::gateway::agents_config::{self, Config, DesiredAgent, Shape};
 use mission_core::gateway::{Call, Clients, DeviceIdentity, Endpoint, Limits, Method};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 use super::{Case, Verdict};
@@ -22,6 +22,7 @@ fn entries(case: &Case) -> Vec<DesiredAgent> {
         name: None,
         workspace: entry[1].as_str().expect("a path").to_owned(),
         heartbeat: entry[2].as_object().expect("a heartbeat").clone(),
+        set_before: Map::new(),
         takes_over: None,
     };
     agents_config::latest(

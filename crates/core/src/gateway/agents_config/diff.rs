@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Change, Part};
 use super::config_text::{escaped, escaped_value};
+use super::owned::remove_unwanted;
 use super::stored::Stored;
 use super::{Config, Shape, key_of};
 use crate::heartbeat;
@@ -25,6 +26,9 @@ pub struct DesiredAgent {
     pub workspace: String,
     /// The heartbeat settings. A member that is null is removed.
     pub heartbeat: Map<String, Value>,
+    /// The [members](super::members_of) that an earlier run has set in the heartbeat, empty if
+    /// unknown. Those that are not wanted any more are removed.
+    pub set_before: Map<String, Value>,
     /// The folder of an entry that may be written although it differs from `workspace`; an empty
     /// one allows any entry. With `None`, only an entry with this workspace may be written.
     pub takes_over: Option<String>,
@@ -53,7 +57,7 @@ impl Config {
     /// Returns whether one agent is as desired, except for keys that the gateway refuses.
     #[must_use]
     pub fn has_agent_as_desired(&self, agent: &DesiredAgent, refused: &BTreeSet<String>) -> bool {
-        self.differing(&without(agent, refused)).is_empty()
+        self.differing(&self.merged(agent, refused)).is_empty()
     }
 
     /// Returns the smallest write that makes every agent as desired; `None` if nothing differs.
@@ -68,7 +72,7 @@ impl Config {
         default_agent: &str,
     ) -> Option<Change> {
         let desired: Vec<DesiredAgent> =
-            desired.iter().map(|agent| without(agent, refused)).collect();
+            desired.iter().map(|agent| self.merged(agent, refused)).collect();
         let differing = desired.iter().map(|agent| (agent, self.differing(agent)));
         let differing: Vec<_> = differing.filter(|(_, fields)| !fields.is_empty()).collect();
         let part = |(agent, fields): &(&DesiredAgent, Map<String, Value>)| {
@@ -99,6 +103,19 @@ impl Config {
             patch.insert("channels".into(), channels);
         }
         (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), parts })
+    }
+
+    /// Returns the agent without keys that the gateway refuses, and with a null for each heartbeat
+    /// member that an earlier run has set and that is not wanted any more. Only what the file has is
+    /// removed, because the gateway's defaults come back.
+    fn merged(&self, agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {
+        let mut agent = agent.clone();
+        let present = self.as_written(&agent.id).or_else(|| self.agent(&agent.id));
+        if let Some(present) = present.and_then(|entry| entry.get("heartbeat")?.as_object()) {
+            remove_unwanted(&mut agent.heartbeat, &agent.set_before, present);
+        }
+        agent.heartbeat.retain(|key, _| !refused.contains(&format!("heartbeat.{key}")));
+        agent
     }
 
     /// Returns the members of an agent's entry that must be written, unescaped. Keys that people
@@ -292,10 +309,4 @@ fn merge(present: &mut Map<String, Value>, patch: &Map<String, Value>) {
             (_, value) => drop(present.insert(key.clone(), value.clone())),
         }
     }
-}
-
-fn without(agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {
-    let mut agent = agent.clone();
-    agent.heartbeat.retain(|key, _| !refused.contains(&format!("heartbeat.{key}")));
-    agent
 }
