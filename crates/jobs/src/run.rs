@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::into_response::IntoResponse;
+use mission_core::applied::Applied;
 pub use mission_core::gateway::Step;
 use mission_core::journal::{Effects, Journal, Store};
 use mission_core::model::{DocumentError, MAX_DOCUMENT_BYTES};
@@ -173,6 +174,8 @@ pub struct RunResult {
     pub outcome: Outcome,
     /// The steps of the run, in order; may be empty. They are kept in the job's history.
     pub steps: Vec<Step>,
+    /// What the run has applied to its agent, if it is done. The next run gets it.
+    pub applied: Option<Applied>,
 }
 
 impl RunResult {
@@ -182,11 +185,18 @@ impl RunResult {
         self.steps = steps;
         self
     }
+
+    /// Adds what the run has applied to its agent.
+    #[must_use]
+    pub fn with_applied(mut self, applied: Option<Applied>) -> Self {
+        self.applied = applied;
+        self
+    }
 }
 
 impl From<Outcome> for RunResult {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, steps: Vec::new() }
+        Self { outcome, steps: Vec::new(), applied: None }
     }
 }
 

@@ -168,7 +168,7 @@ async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     let run = applier.apply(&claimed.wake_id.to_string(), &claimed.job, &claimed.journal).await;
     let took = began.elapsed();
     RunEnded { job: &claimed, outcome: &run.outcome, steps: &run.steps, took }.emit();
-    RunResult::from(run.outcome).with_steps(run.steps)
+    RunResult::from(run.outcome).with_steps(run.steps).with_applied(run.applied)
 }
 
 fn access(settings: &Settings) -> AccessSettings {

@@ -181,7 +181,7 @@ impl Model {
         if job.state != State::Done {
             return;
         }
-        self.observe(&job, used);
+        self.observe(&job, used, end.applied());
         if end.signal == "reached" {
             let freeable =
                 self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);

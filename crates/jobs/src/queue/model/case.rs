@@ -358,6 +358,7 @@ impl<'a> Case<'a> {
                     counts: true,
                     signal: "reached",
                     leave_alone: 0,
+                    applied: 0,
                     whose: Whose::Own,
                 };
                 self.ack(worker, &(0..count).map(done).collect::<Vec<_>>()).await?;

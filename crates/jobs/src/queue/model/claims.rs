@@ -232,13 +232,13 @@ impl Model {
             (job.kind.as_str(), job.lane.to_string(), job.attempts, job.max_attempts, job.runs),
             (job.enqueued_at, lane_failures, job.seq),
             (job.expires_at.map(|time| time.saturating_sub(now)), self.used(&job)),
-            self.heartbeat_and_connection(&job),
+            (self.heartbeat_and_connection(&job), self.applied(&job)),
         );
         let got = (
             (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
             (raw.enqueued_at_ms, raw.lane_failures, raw.seq),
             (expires_in, super::records::Used::of(raw)),
-            (raw.heartbeat.clone(), raw.connection.clone()),
+            ((raw.heartbeat.clone(), raw.connection.clone()), raw.applied.clone()),
         );
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
     }

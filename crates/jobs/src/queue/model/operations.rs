@@ -148,6 +148,8 @@ pub(super) struct End {
     pub(super) counts: bool,
     pub(super) signal: &'static str,
     pub(super) leave_alone: u64,
+    /// What the run has applied to its agent: a number, or nothing if it is 0.
+    pub(super) applied: u8,
     pub(super) whose: Whose,
 }
 
@@ -317,6 +319,7 @@ fn end(rng: &mut Rng, world: &World) -> End {
         counts,
         signal,
         leave_alone: among(rng, &DELAYS[1..]),
+        applied: rng.u8(..3),
         whose,
     }
 }
@@ -331,6 +334,11 @@ fn among<T: Copy>(rng: &mut Rng, values: &[T]) -> T {
 }
 
 impl End {
+    /// Returns what the run has applied to its agent, or an empty text.
+    pub(super) fn applied(&self) -> String {
+        if self.applied == 0 { String::new() } else { format!("applied-{}", self.applied) }
+    }
+
     /// Returns the end as an argument of `ack.lua`.
     pub(super) fn ack(&self, used: &Used) -> Ack {
         let failure =
@@ -344,6 +352,7 @@ impl End {
             leave_alone: Duration::from_millis(self.leave_alone),
             observed: used.seq,
             carried: used.carried(),
+            applied: self.applied(),
             ..Ack::new(self.state, r#"{"outcome":"acked"}"#.to_owned())
         }
     }

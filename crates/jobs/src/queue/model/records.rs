@@ -41,6 +41,7 @@ pub(super) struct Records {
     agents: BTreeMap<String, Agent>,
     connections: BTreeMap<Uuid, Connection>,
     heartbeats: BTreeMap<(Uuid, String), (u64, String)>,
+    applied: BTreeMap<String, String>,
 }
 
 /// The part of an agent's record that a run got when it was claimed: its number and what it owed.
@@ -144,13 +145,22 @@ impl Model {
         (heartbeat.unwrap_or_default(), connection.unwrap_or_default())
     }
 
-    /// Applies the end of a run that is done.
-    pub(super) fn observe(&mut self, job: &Job, used: &Used) {
+    /// Returns what was last applied to the agent of a job, as `claim.lua` returns it.
+    pub(super) fn applied(&self, job: &Job) -> String {
+        let applied = self.records.applied.get(&job.subject);
+        applied.filter(|_| job.kind != Kind::Cleanup).cloned().unwrap_or_default()
+    }
+
+    /// Applies the end of a run that is done, and that has applied this to its agent.
+    pub(super) fn observe(&mut self, job: &Job, used: &Used, applied: String) {
         let now = self.now;
-        let (Some(seq), Some(record)) = (used.seq, self.records.agents.get_mut(&job.subject))
-        else {
-            return;
-        };
+        let Some(seq) = used.seq else { return };
+        if job.kind == Kind::Cleanup || !self.records.agents.contains_key(&job.subject) {
+            self.records.applied.remove(&job.subject);
+        } else if !applied.is_empty() {
+            self.records.applied.insert(job.subject.clone(), applied);
+        }
+        let Some(record) = self.records.agents.get_mut(&job.subject) else { return };
         if job.kind != Kind::Cleanup {
             record.observed = Some(seq);
             record.owed.retain(|letter, id| used.owed.get(letter) != Some(id));
@@ -226,6 +236,8 @@ impl Model {
                 revision.unwrap_or_default()
             ));
         }
+        lines
+            .extend(self.records.applied.iter().map(|(subject, text)| format!("{subject} {text}")));
         for ((lane, agent), (seq, text)) in &self.records.heartbeats {
             lines.push(format!("{lane}/{agent} {seq} {text}"));
         }

@@ -75,6 +75,10 @@ for _, lane in ipairs(lanes) do
     records[#records + 1] = lane .. '/' .. heartbeats[i] .. ' ' .. heartbeats[i + 1]
   end
 end
+local applied = redis.call('HGETALL', KEYS[1] .. ':applied')
+for i = 1, #applied, 2 do
+  records[#records + 1] = applied[i] .. ' ' .. applied[i + 1]
+end
 table.sort(records)
 show('records', table.concat(records, '\n'))
 

@@ -42,6 +42,8 @@ pub(crate) struct RawClaim {
     pub(crate) heartbeat: String,
     /// The id of the job whose document has the connection of its gateway, or empty.
     pub(crate) connection: String,
+    /// What was last applied to its agent: JSON, or empty.
+    pub(crate) applied: String,
 }
 
 /// The jobs that one claim returned.
@@ -55,7 +57,7 @@ impl RawClaim {
     /// Reads one row, whose values are in the order of the fields here; one that cannot be read is
     /// empty or 0. Returns none if it does not have the form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
-        if values.len() != 20 {
+        if values.len() != 21 {
             return None;
         }
         let row = &mut values.into_iter();
@@ -83,6 +85,7 @@ impl RawClaim {
             record: next(row),
             heartbeat: next(row),
             connection: next(row),
+            applied: next(row),
         })
     }
 

@@ -60,6 +60,9 @@ const NAMES: &[(&str, &str)] = &[
     // HASH per lane: by agent the newest heartbeat of a heartbeat-sync, as the number of its job, a
     // space, and JSON.
     ("heartbeats", "heartbeats:"),
+    // HASH: per subject JSON, what the last run that was done has applied to an agent; see
+    // docs/protocol.md.
+    ("applied", "applied"),
     // ZSET per group of failures (`<lane>|<code>|<method>`): the jobs that still have this failure,
     // by the time when they last had it. ZSET: these groups, by the time of their last failure.
     // HASH: per group a MessagePack map: first_at, last_at, message, action, remedy (JSON), sample

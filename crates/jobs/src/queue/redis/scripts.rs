@@ -103,6 +103,8 @@ pub(crate) struct Ack {
     pub(crate) observed: Option<u64>,
     /// The owed parts of the record: letters with the ids of the jobs that asked for them.
     pub(crate) carried: String,
+    /// What the run has applied to its agent, JSON or empty.
+    pub(crate) applied: String,
 }
 
 /// The result of an ack.
@@ -146,6 +148,7 @@ impl Ack {
             facts: String::new(),
             observed: None,
             carried: String::new(),
+            applied: String::new(),
         }
     }
 }
@@ -239,7 +242,7 @@ impl Scripts {
                 (lease, ack.state.as_str(), millis(ack.delay), ack.counts, ack.reason),
                 (&ack.result, &ack.failure, &ack.report),
                 (ack.signal, millis(ack.leave_alone), &ack.about, &ack.facts),
-                (text(ack.observed), &ack.carried),
+                (text(ack.observed), &ack.carried, &ack.applied),
             )
         });
         let limits = (millis(retry.snooze_limit), millis(retry.give_up_gateway_after));

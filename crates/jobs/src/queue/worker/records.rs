@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use mission_core::applied::Applied;
 use mission_core::json::{read as read_json, read_to_show};
 use mission_core::model::HeartbeatSync;
 use mission_core::records::{AgentParts, Records, has_connection, read_heartbeat};
@@ -205,6 +206,7 @@ impl Loaded {
                 force_bootstrap: record.force_bootstrap.is_some(),
                 reset_session: record.reset_session.is_some(),
                 provision: record.provision.is_some(),
+                applied: Applied::read(&raw.applied),
             })
         });
         let connection = part(raw.connection.parse().ok(), &["gateway"])?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mission_core::Outcome;
+use mission_core::applied::Applied;
 use serde_json::json;
 
 use crate::queue::redis::scripts::Ack;
@@ -48,6 +49,7 @@ pub(crate) fn ack(
     };
     if let Outcome::Done(done) = &ran.outcome {
         ack.report = json!(done).to_string();
+        ack.applied = ran.applied.as_ref().map(Applied::to_stored).unwrap_or_default();
         ack.facts = done.gateway.as_ref().map(|facts| json!(facts).to_string()).unwrap_or_default();
     }
     ack

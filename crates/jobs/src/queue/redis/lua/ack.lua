@@ -6,14 +6,15 @@
 --       history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
 --       blocked, busy, restarting, unreachable or nothing, and how long to leave it alone, in ms;
 --       the gateway as the document describes it, and its own description (JSON, or empty); the
---       number of the agent's record that the run used or empty, and what it owed: letters with ids
+--       number of the agent's record that the run used or empty, and what it owed: letters with ids;
+--       what the run has applied to the agent (JSON, or empty)
 -- Returns per job its new state, `lost` if the lease belongs to another worker now, or `refused`.
 --   Repeating an ack changes nothing.
 -- Cost  about 6 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's
 --   recovery sets free, at most 40 of these; the caller sends at most 32 jobs.
 
 local worker, snooze_limit, give_up_after, VALUES, FREED =
-  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), 15, 20
+  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), 16, 20
 local still_to_free = 40
 
 -- Jobs that run together meet a restart together: it counts once a minute.
@@ -94,6 +95,16 @@ local function note_end(known, to)
   known[count] = (known[count] or 0) + 1
 end
 
+-- The next run removes what this one has applied and is not wanted any more. Nothing is left of an
+-- agent that was cleaned up, or that the queue does not know any more.
+local function note_applied(job, applied)
+  if job.kind == 'cleanup' or not agent_record(job.subject) then
+    call('HDEL', K.applied, job.subject)
+  elseif applied ~= '' then
+    call('HSET', K.applied, job.subject, applied)
+  end
+end
+
 local function settle(i)
   local id, token, to, delay, counts, reason =
     ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
@@ -141,6 +152,7 @@ local function settle(i)
   leave(job)
   if job.state == 'done' and ARGV[i + 13] ~= '' then
     observe(job, tonumber(ARGV[i + 13]), ARGV[i + 14])
+    note_applied(job, ARGV[i + 15])
   end
   if job.state == 'done' and learnt == 'reached' then free_blocked(job.lane) end
   -- Idle workers have to look again, to know when this one is due.

@@ -10,7 +10,7 @@
 --   it was ready, its effects on its gateway so far (JSON, or empty), 1 if its latest run lost its
 --   worker, its number, the record of its agent (MessagePack, or empty), the newest heartbeat of
 --   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
---   or empty}.
+--   or empty, what was last applied to its agent (JSON, or empty)}.
 -- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
 --   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 6 commands each.
 --   Once a minute some hundred more, which add up the counters of minutes.
@@ -282,6 +282,9 @@ local function take(job, leader)
   local payload = payloads[job.id] or call('HGET', K.job .. job.id, 'payload') or ''
   local heartbeat = not MERGES[job.kind]
     and call('HGET', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
+  local applied = not MERGES[job.kind]
+    and job.kind ~= 'cleanup'
+    and call('HGET', K.applied, job.subject)
   local record, known_connection = agent_record(job.subject), connection(job.lane)
   taken[#taken + 1] = {
     job.id,
@@ -304,6 +307,7 @@ local function take(job, leader)
     record and cmsgpack.pack(record) or '',
     heartbeat or '',
     known_connection and known_connection.document or '',
+    applied or '',
   }
   return token
 end
