@@ -6,7 +6,7 @@ use std::time::Duration;
 use mission_gateway_sim::{Gateway, Profile};
 use mission_jobs::{Envelope, Queue, State};
 use mission_test_support::RedisServer;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -159,4 +159,81 @@ async fn a_worker_that_dies_after_the_wake_does_not_lose_what_is_owed() {
     let counts = scene.queue.counts().await.unwrap();
     assert_eq!((counts.of(State::Done), counts.of(State::Blocked)), (1, 0));
     assert!(scene.gateway.state().to_string().contains(AGENT_TOKEN));
+}
+
+/// Returns the heartbeat of the gateway's only agent but its default one.
+fn heartbeat(gateway: &Gateway) -> Value {
+    let agents = &gateway.state()["config"]["agents"];
+    let ours = |entry: &&Value| entry["name"] == "Ada";
+    let listed = agents["list"].as_array().into_iter().flatten();
+    let keyed = agents["entries"].as_object().into_iter().flat_map(Map::values);
+    listed.chain(keyed).find(ours).expect("the agent")["heartbeat"].clone()
+}
+
+/// Changes the agent's heartbeat in the config, as a person with an editor does.
+fn edit_heartbeat(gateway: &Gateway, members: &[(&str, Value)]) {
+    let mut agents = gateway.state()["config"]["agents"].clone();
+    let entry = match &mut agents["list"] {
+        Value::Array(list) => list.iter_mut().find(|entry| entry["name"] == "Ada"),
+        _ => {
+            let entries = agents["entries"].as_object_mut().expect("either shape");
+            entries.values_mut().find(|entry| entry["name"] == "Ada")
+        }
+    };
+    let heartbeat = &mut entry.expect("the agent")["heartbeat"];
+    for (key, value) in members {
+        heartbeat[*key] = value.clone();
+    }
+    agents.as_object_mut().unwrap().retain(|_, part| !part.is_null());
+    gateway.edit_config(&json!({ "agents": agents }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_not_wanted_any_more_go_and_those_of_others_stay() {
+    for profile in [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_9_6] {
+        let scene = Scene::start(profile).await;
+        let first = json!({
+            "every": "5m", "model": "small", "to": "+49",
+            "activeHours": { "start": "08:00", "end": "20:00" },
+        });
+        scene.put(&scene.provision("Ada", &[("/agent/heartbeat_config", first)])).await;
+        scene.run_until_idle().await;
+        assert_eq!(heartbeat(&scene.gateway)["model"], "small", "{profile:?}");
+        let theirs = [
+            ("session", json!("theirs")),
+            ("to", json!("+50")),
+            ("activeHours", json!({ "start": "08:00", "end": "20:00", "timezone": "UTC" })),
+        ];
+        edit_heartbeat(&scene.gateway, &theirs);
+
+        let without =
+            [&edit()[..], &[("/agent/heartbeat_config", json!({ "to": "+49" }))]].concat();
+        let id = scene.put(&scene.provision("Ada", &without)).await;
+        scene.run_until_idle().await;
+        let mut expected = json!({
+            "every": "10m", "target": "none", "includeReasoning": false, "to": "+49",
+            "session": "theirs", "activeHours": { "timezone": "UTC" },
+        });
+        let mut shown = heartbeat(&scene.gateway);
+        if profile == Profile::V2026_9_6 {
+            // It does not know the one, and gets the other instead of HEARTBEAT.md.
+            expected.as_object_mut().unwrap().shift_remove("includeReasoning");
+            assert!(shown.as_object_mut().unwrap().shift_remove("prompt").is_some());
+        }
+        assert_eq!(shown, expected, "{profile:?}");
+        let report = scene.queue.get(id).await.unwrap().unwrap().report.unwrap();
+        let change = &report.changes[0].diff;
+        assert!(change.contains(r#"heartbeat.model: "small" → removed"#), "{change}");
+        assert!(!change.contains("theirs") && !change.contains("timezone"), "{change}");
+
+        let applied: Vec<String> = scene.redis.tell("HVALS {mission}:applied").await;
+        assert_eq!(applied.len(), 1, "{applied:?}");
+        assert!(applied[0].contains("every") && applied[0].contains("AGENTS.md"), "{applied:?}");
+        assert!(!applied[0].contains(AGENT_TOKEN) && !applied[0].contains("+49"), "{applied:?}");
+
+        let writes = scene.gateway.config_writes();
+        scene.put(&scene.provision("Ada", &without)).await;
+        scene.run_until_idle().await;
+        assert_eq!(scene.gateway.config_writes(), writes, "{profile:?} is as it should be");
+    }
 }

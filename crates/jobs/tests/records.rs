@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mission_core::Job;
+use mission_core::applied::Applied;
 use mission_core::model::{Action, Provision};
 use mission_jobs::queue::PauseScope;
 use mission_jobs::{Claimed, Envelope, Keep, Queue, Settings, State};
@@ -268,6 +269,39 @@ async fn a_delayed_document_counts_at_once_and_is_not_lost_when_it_is_replaced()
     assert_eq!((token(&job), job.options.wake.is_some()), (Some("agent-token"), true));
 }
 
+#[tokio::test]
+async fn what_a_run_has_applied_reaches_the_next_one_until_the_agent_is_removed() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let known = |runs: &Runs| {
+        let applied = |claimed: &Claimed| match &claimed.job {
+            Job::Provision(job) => job.applied.as_ref().map(|known| known.files["a"].clone()),
+            _ => None,
+        };
+        runs.map(applied).remove(0)
+    };
+    let run = async |document: Envelope, count: u64, applies: Option<&'static str>| {
+        put(&queue, &document).await;
+        let runs = Runs::default();
+        let end = move |_: &Claimed| {
+            let files = |text: &str| [("a".to_owned(), text.to_owned())].into();
+            let applied = applies.map(|text| Applied { files: files(text), ..Applied::default() });
+            done().with_applied(applied)
+        };
+        let _worker = Worker::start(&queue, brisk(), runs.handler(end));
+        let all = async || queue.counts().await.unwrap().of(State::Done) == count;
+        eventually("all done", all).await;
+        known(&runs)
+    };
+    assert_eq!(run(document(&[]), 1, Some("first")).await, None);
+    assert_eq!(run(edit(&[]), 2, None).await.as_deref(), Some("first"));
+    assert_eq!(run(edit(&[]), 3, Some("second")).await.as_deref(), Some("first"));
+    assert_eq!(run(document(&[agent(2)]), 4, None).await, None, "another agent");
+    assert_eq!(run(edit(&[]), 5, None).await.as_deref(), Some("second"));
+    assert_eq!(run(cleanup(1, 1), 6, None).await, None);
+    assert_eq!(run(document(&[]), 7, None).await, None, "a new life");
+}
+
 /// Replaces a field of a hash of the queue.
 async fn spoil(redis: &RedisServer, queue: &Queue, key: &str, field: &str, value: &[u8]) {
     let key = format!("{{{}}}:{key}", queue.name());
@@ -286,9 +320,12 @@ async fn a_spoilt_record_stops_no_job() {
         put(&queue, &document(&[])).await;
         put(&queue, &document(&[agent(2)]).with_delay(Duration::from_millis(10))).await;
         let heartbeats = format!("heartbeats:{gateway}");
-        for (key, field) in
-            [("agents", &subject), ("connections", &gateway), (&heartbeats, &gateway)]
-        {
+        for (key, field) in [
+            ("agents", &subject),
+            ("applied", &subject),
+            ("connections", &gateway),
+            (&heartbeats, &gateway),
+        ] {
             spoil(&redis, &queue, key, field, spoilt).await;
         }
         put(&queue, &heartbeat_sync(1, &[(1, "2m")])).await;
