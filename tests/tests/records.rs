@@ -6,7 +6,7 @@ use std::time::Duration;
 use mission_gateway_sim::{Gateway, Profile};
 use mission_jobs::{Envelope, Queue, State};
 use mission_test_support::RedisServer;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -161,30 +161,28 @@ async fn a_worker_that_dies_after_the_wake_does_not_lose_what_is_owed() {
     assert!(scene.gateway.state().to_string().contains(AGENT_TOKEN));
 }
 
-/// Returns the heartbeat of the gateway's only agent but its default one.
+/// Returns Ada's heartbeat in the `agents` of a config of either shape.
+fn heartbeat_in(agents: &mut Value) -> &mut Value {
+    let agents = agents.as_object_mut().unwrap();
+    let is_hers = |entry: &&mut Value| entry["name"] == "Ada";
+    let entry = if agents.contains_key("list") {
+        agents["list"].as_array_mut().unwrap().iter_mut().find(is_hers)
+    } else {
+        agents["entries"].as_object_mut().unwrap().values_mut().find(is_hers)
+    };
+    &mut entry.expect("the agent")["heartbeat"]
+}
+
 fn heartbeat(gateway: &Gateway) -> Value {
-    let agents = &gateway.state()["config"]["agents"];
-    let ours = |entry: &&Value| entry["name"] == "Ada";
-    let listed = agents["list"].as_array().into_iter().flatten();
-    let keyed = agents["entries"].as_object().into_iter().flat_map(Map::values);
-    listed.chain(keyed).find(ours).expect("the agent")["heartbeat"].clone()
+    heartbeat_in(&mut gateway.state()["config"]["agents"]).clone()
 }
 
 /// Changes the agent's heartbeat in the config, as a person with an editor does.
 fn edit_heartbeat(gateway: &Gateway, members: &[(&str, Value)]) {
     let mut agents = gateway.state()["config"]["agents"].clone();
-    let entry = match &mut agents["list"] {
-        Value::Array(list) => list.iter_mut().find(|entry| entry["name"] == "Ada"),
-        _ => {
-            let entries = agents["entries"].as_object_mut().expect("either shape");
-            entries.values_mut().find(|entry| entry["name"] == "Ada")
-        }
-    };
-    let heartbeat = &mut entry.expect("the agent")["heartbeat"];
     for (key, value) in members {
-        heartbeat[*key] = value.clone();
+        heartbeat_in(&mut agents)[*key] = value.clone();
     }
-    agents.as_object_mut().unwrap().retain(|_, part| !part.is_null());
     gateway.edit_config(&json!({ "agents": agents }));
 }
 

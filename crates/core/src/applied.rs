@@ -78,7 +78,7 @@ mod tests {
     fn unknown_forms_mean_that_nothing_is_known() {
         let too_large = format!(r#"{{"v": 1{}}}"#, " ".repeat(MAX_BYTES));
         for stored in ["", "x", "[]", "{}", r#"{"v": 2}"#, r#"{"v": 1, "entry": 1}"#, &too_large] {
-            assert_eq!(Applied::read(stored), None, "{:.40}", stored);
+            assert_eq!(Applied::read(stored), None, "{stored:.40}");
         }
         let newer = Applied::read(r#"{"v": 1, "more": 1}"#);
         assert_eq!(newer, Some(Applied::default()), "a member was added");
