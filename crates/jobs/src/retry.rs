@@ -18,7 +18,7 @@
 //!    that refused it.
 //! 5. A dead job is kept for 30 days. A person can retry it with all its attempts, or discard it. A
 //!    `Permanent` failure makes a job dead at once, as does the third lease in a row that is lost
-//!    with its worker (reason `poison`).
+//!    with its worker while the job ran alone (reason `poison`).
 //!
 use std::time::Duration;
 
@@ -139,8 +139,8 @@ pub enum DeadReason {
     Attempts,
     /// The stored job cannot be read: malformed, or of an unknown kind or version.
     Invalid,
-    /// Three leases in a row were lost, as if the job killed its worker. The queue's scripts decide
-    /// this.
+    /// Three leases in a row were lost while the job ran alone, as if it killed its workers. The
+    /// queue's scripts decide this.
     Poison,
     /// The job was snoozed for longer than [`RetryPolicy::snooze_limit`]. The queue's scripts
     /// decide this.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mission_core::outcome::Actor;
 use mission_core::{Failure, Outcome};
 use mission_jobs::{Settings, State};
 use mission_test_support::RedisServer;
@@ -101,38 +100,6 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     redis.change(&queue, job.id, "token", "0").await;
     eventually("the handler is dropped", async || cancelled.is_set()).await;
     eventually("the lost lease is counted", async || queue.counters().leases_lost == 1).await;
-}
-
-#[tokio::test]
-async fn a_job_that_takes_three_workers_along_is_poison() {
-    let redis = RedisServer::start().await;
-    let queue = redis.queue();
-    let (poison, good) = (cleanup(1, 1), cleanup(2, 2));
-    put(&queue, &poison).await;
-
-    for run in 1..=3 {
-        let begun = Arc::new(Notify::new());
-        let victim = Worker::start(&queue, short_lease(), {
-            let begun = begun.clone();
-            move |claimed| {
-                let begun = begun.clone();
-                async move {
-                    assert_eq!(claimed.run, run);
-                    begun.notify_one();
-                    std::future::pending().await
-                }
-            }
-        });
-        begun.notified().await;
-        drop(victim);
-    }
-    put(&queue, &good).await;
-    let _worker = Worker::start(&queue, short_lease(), |_| async { done() });
-    let record = reaches(&queue, poison.id, State::Dead).await;
-    assert_eq!((record.reason.as_deref(), record.lost, record.attempts), (Some("poison"), 3, 3));
-    let failure = record.failure.unwrap();
-    assert_eq!((failure.code.as_str(), failure.remedy.actor), ("poison", Actor::Worker));
-    reaches(&queue, good.id, State::Done).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tests of the queue against a real `redis-server`, and of its workers under apalis.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod alone;
 mod cancelling;
 mod clocks;
 mod connections;

@@ -113,7 +113,7 @@ fn facts(job: &JobRecord, now_ms: u64) -> Facts {
             "Runs",
             Some(format!("{}, {} counted as attempts", number(u64::from(job.runs)), job.attempts)),
         ),
-        ("Workers lost", (job.lost > 0).then(|| format!("{} in a row; given up at 3", job.lost))),
+        ("Workers lost", (job.lost > 0).then(|| format!("{} in a row; given up at 4", job.lost))),
         ("Request", text(&job.idempotency_key).map(code)),
         ("Reason", text(&job.reason).map(code)),
         ("Being cancelled", text(&job.cancel)),

@@ -19,6 +19,7 @@ use super::records::Used;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::redis::bundle::Source;
+use crate::queue::redis::claim::Room;
 use crate::queue::redis::scripts::operators::ActionAnswer;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts, lua, millis};
 use crate::queue::{Author, PauseScope, Settings, State};
@@ -228,11 +229,13 @@ impl<'a> Case<'a> {
             pop.arg(2).arg(keys.wake_one(&name)).arg(keys.wake_any()).arg("LEFT");
             pop.exec_async(&mut self.bench.connection).await.unwrap();
         }
-        let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await?;
+        let held = self.held[usize::from(worker)].len();
+        let room = Room { wanted, held };
+        let batch = self.bench.scripts.claim(&name, room, &self.settings).await?;
         self.model.look_around();
-        let runs = self.model.take(&name, wanted, &batch)?;
+        let runs = self.model.take(&name, wanted, held, &batch)?;
         self.model.forget_groups();
-        if runs < wanted {
+        if runs < wanted && !batch.alone {
             let wait = batch.next_due.map(millis);
             self.sleepers.sleep(worker, wait);
         } else if wanted > 0 {

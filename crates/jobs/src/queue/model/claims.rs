@@ -9,7 +9,7 @@ use crate::queue::State;
 use crate::queue::redis::claim::{Batch, RawClaim};
 use crate::queue::redis::scripts::millis;
 
-/// The number of leases lost in a row that makes a job poison.
+/// The number of leases lost in a row, while it ran alone, that makes a job poison.
 const POISON: u32 = 3;
 /// The most jobs that share a run.
 const GROUP: usize = 32;
@@ -82,7 +82,7 @@ impl Model {
         job.note(now, "lost");
         job.lost += 1;
         job.token = None;
-        let reason = if job.lost >= POISON {
+        let reason = if job.lost > POISON {
             Some("poison")
         } else {
             (job.attempts >= job.max_attempts).then_some("attempts")
@@ -125,14 +125,28 @@ impl Model {
 
     /// Returns the first jobs of their lines that this worker may be given now.
     pub(super) fn claimable(&self, worker: &str) -> Vec<&Job> {
-        let heads = self.jobs.values().filter(|job| job.state == State::Ready).filter(|job| {
-            let line = self.line(&job.subject);
-            line[0].id == job.id && line.iter().all(|other| other.state != State::Running)
-        });
-        heads.filter(|job| !self.is_paused(job) && self.lane_gives(job.lane, worker)).collect()
+        if self.turn.as_ref().is_some_and(|turn| turn.worker == worker) {
+            return Vec::new();
+        }
+        let kept_free = self.turn.as_ref().map(|turn| turn.lane);
+        let fits = |job: &&Job| {
+            job.lost == 0
+                && Some(job.lane) != kept_free
+                && !self.is_paused(job)
+                && self.lane_gives(job.lane, worker)
+        };
+        self.heads().filter(fits).collect()
     }
 
-    fn is_paused(&self, job: &Job) -> bool {
+    /// Returns the ready jobs that are the first of their lines, of which nothing runs.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values().filter(|job| job.state == State::Ready).filter(|job| {
+            let line = self.line(&job.subject);
+            line[0].id == job.id && line.iter().all(|other| other.state != State::Running)
+        })
+    }
+
+    pub(super) fn is_paused(&self, job: &Job) -> bool {
         ["all".to_owned(), format!("kind:{}", job.kind), format!("gateway:{}", job.lane)]
             .iter()
             .any(|scope| self.paused.contains(scope))
@@ -152,8 +166,12 @@ impl Model {
         &mut self,
         worker: &str,
         wanted: usize,
+        held: usize,
         batch: &Batch,
     ) -> Result<usize, String> {
+        if let Some(runs) = self.take_alone(worker, wanted, held, batch)? {
+            return Ok(runs);
+        }
         let mut runs = 0;
         let mut jobs = batch.jobs.iter().peekable();
         while let Some(first) = jobs.next() {
@@ -209,7 +227,7 @@ impl Model {
         line[1..].iter().take_while(shares).take(GROUP - 1).map(|job| job.id).collect()
     }
 
-    fn take_one(&mut self, worker: &str, raw: &RawClaim) -> Result<(), String> {
+    pub(super) fn take_one(&mut self, worker: &str, raw: &RawClaim) -> Result<(), String> {
         if raw.token <= self.last_token {
             return Err(format!("token {} is not above {}", raw.token, self.last_token));
         }

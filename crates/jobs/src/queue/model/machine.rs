@@ -40,6 +40,24 @@ pub(super) struct Model {
     /// The jobs that may have changed since the last comparison.
     pub(super) touched: BTreeSet<Uuid>,
     pub(super) last_number: u64,
+    /// The turn to run a job alone, if a worker has it.
+    pub(super) turn: Option<Turn>,
+    /// The time until which other jobs come before the next turn.
+    pub(super) rest: Time,
+}
+
+/// The turn of a worker to run a job alone, which takes nothing else meanwhile.
+#[derive(Debug, Clone)]
+pub(super) struct Turn {
+    pub(super) worker: String,
+    pub(super) job: Uuid,
+    /// The lane of the job, which is held free.
+    pub(super) lane: Uuid,
+    pub(super) since: Time,
+    /// The time when it ends unless the worker looks again.
+    pub(super) till: Time,
+    /// The token of the run, once there is one.
+    pub(super) token: Option<u64>,
 }
 
 /// The limits of a case, which do not change while it runs.

@@ -51,6 +51,18 @@ pub(crate) struct Batch {
     pub(crate) jobs: Vec<RawClaim>,
     /// The time until there may be more to do, if anything waits.
     pub(crate) next_due: Option<Duration>,
+    /// `true` if the worker is to claim no more until all its runs have ended, because it is its
+    /// turn to run a job alone.
+    pub(crate) alone: bool,
+}
+
+/// The request of a claim.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Room {
+    /// The most runs to be given.
+    pub(crate) wanted: usize,
+    /// The number of runs that the worker holds.
+    pub(crate) held: usize,
 }
 
 impl RawClaim {

@@ -78,6 +78,10 @@ const NAMES: &[(&str, &str)] = &[
     // per kind: subjects put aside because the kind of their first job is paused, by rank.
     ("paused", "paused"),
     ("parked", "parked:"),
+    // ZSET: ready jobs that lost their worker and are to run alone, each as its id and its subject,
+    // by rank. STRING: a MessagePack map of whose turn it is to run one of them; see claim.lua.
+    ("suspects", "suspects"),
+    ("alone", "alone"),
     // STRING with expiry: the job of an idempotency key.
     ("idem", "idem:"),
     // LIST of at most one token, which wakes any worker, or with a worker's name that one.

@@ -13,7 +13,7 @@ use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
 use crate::queue::error::QueueError;
 use crate::queue::redis::bundle::Source;
-use crate::queue::redis::claim::{Batch, RawClaim};
+use crate::queue::redis::claim::{Batch, RawClaim, Room};
 use crate::queue::redis::connection::Connection;
 use crate::queue::redis::counters::{Counters, count};
 use crate::queue::redis::fields::Fields;
@@ -193,20 +193,21 @@ impl Scripts {
     pub(crate) async fn claim(
         &self,
         worker: &str,
-        wanted: usize,
+        room: Room,
         settings: &Settings,
     ) -> Result<Batch, QueueError> {
         let (ended, dead) = (&settings.keep_ended, &settings.keep_dead);
         let keep = (millis(ended.age), ended.count, millis(dead.age), dead.count);
         let limits = (millis(settings.lease), settings.lane_concurrency.max(1));
-        let args = (worker, wanted, limits, keep);
-        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) = self
+        let args = (worker, room.wanted, limits, keep, room.held);
+        let (jobs, wait, recovered, alone): (Vec<Vec<Value>>, i64, u64, bool) = self
             .run_once(lua::claim, args)
             .await
             .map_err(|error| QueueError::from_redis("claim", &error))?;
         count(&self.counters().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
-        Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
+        let next_due = u64::try_from(wait).ok().map(Duration::from_millis);
+        Ok(Batch { jobs, next_due, alone })
     }
 
     pub(crate) async fn renew(

@@ -95,6 +95,11 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
     };
     match job.state {
         State::Scheduled => format!("It runs for the first time {}.", until(job.next_at_ms)),
+        State::Ready if job.lost > 0 => format!(
+            "It waits to run alone, because it may be what ended its worker. A worker that runs \
+             nothing else does so, one such job at a time{}.",
+            again(job)
+        ),
         State::Ready => {
             format!(
                 "It waits for a free worker, or for its turn among the jobs of its gateway{}.",
@@ -193,7 +198,7 @@ fn dead(job: &JobRecord) -> String {
             &format!("It was given up after {}", count(job.attempts.into(), "attempt"))
         }
         Some(DeadReason::Poison) => {
-            "It was given up because it lost its worker three times in a row"
+            "It was given up because it lost its worker three times in a row while it ran alone"
         }
         Some(DeadReason::SnoozeDeadline) => {
             "It was given up because it was snoozed for 30 minutes in a row"
@@ -376,6 +381,13 @@ mod tests {
         for fine in [ahead(State::Scheduled, 9_000), ahead(State::Done, 3_600_000)] {
             assert_eq!(clock_ahead(&fine, NOW), None);
         }
+    }
+
+    #[test]
+    fn a_job_that_lost_its_worker_says_that_it_waits_to_run_alone() {
+        let lost = Failure::new("lease_lost", "Worker w stopped renewing its lease.");
+        let (sentence, _) = told(&JobRecord { lost: 1, ..failed(State::Ready, lost) });
+        assert!(sentence.starts_with("It waits to run alone, because"), "{sentence}");
     }
 
     #[test]

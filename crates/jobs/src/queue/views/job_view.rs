@@ -34,7 +34,8 @@ pub struct JobRecord {
     pub max_attempts: u32,
     /// The number of all runs, those that did not count included.
     pub runs: u32,
-    /// The number of leases lost in a row; at three the job is dead with reason `poison`.
+    /// The number of leases lost in a row. A job that has lost one runs alone in its worker; when
+    /// it has lost three more that way, it is dead with reason `poison`.
     pub lost: u32,
     /// The time when the job was enqueued.
     pub enqueued_at_ms: u64,

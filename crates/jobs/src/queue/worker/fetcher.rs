@@ -9,11 +9,11 @@ use apalis_core::task::task_id::TaskId;
 use mission_core::{Backoff, Failure, Outcome};
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::claiming::Step;
 use super::context::{ConsumerContext, Phase};
-use crate::queue::redis::claim::RawClaim;
+use crate::queue::redis::claim::{RawClaim, Room};
 use crate::queue::worker::completer;
 use crate::queue::worker::journal::LeasedJournal;
 use crate::queue::worker::leases::{LeasedJob, UsedRecord};
@@ -35,10 +35,10 @@ pub(crate) const REDIS_AWAY: Backoff =
 pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSender<Task<Claimed>>) {
     let blocking = shared.scripts.blocking_connection();
     // Only work and a whole wait end a row of failures: claims may succeed while every wait fails.
-    let mut faults = 0;
+    let (mut faults, mut alone) = (0, false);
     loop {
         let slots = select! {
-            slots = free_slots(&shared) => slots,
+            slots = free_slots(&shared, alone) => slots,
             () = shared.reaches(Phase::Drain) => return,
         };
         if *shared.drained.borrow() {
@@ -49,23 +49,29 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
             }
         }
         let asked = Instant::now();
-        let free = slots.num_permits();
+        let wanted = slots.num_permits();
+        let free = wanted + shared.slots.available_permits();
+        let room = Room { wanted, held: shared.settings.concurrency.max(1).saturating_sub(free) };
         let batch = select! {
-            batch = shared.scripts.claim(&shared.worker, free, &shared.settings) => batch,
+            batch = shared.scripts.claim(&shared.worker, room, &shared.settings) => batch,
             () = shared.reaches(Phase::End) => return,
         };
         let (step, ended) = match batch {
             Ok(batch) => {
                 shared.claims.succeeded(Step::Claim);
+                alone = batch.alone;
                 let empty = batch.jobs.is_empty();
                 hand_out(&shared, &out, batch.jobs, slots, asked + shared.settings.lease).await;
                 let wait = batch.next_due.unwrap_or(Duration::MAX).min(shared.settings.sweep);
-                if !empty {
+                // A worker that runs nothing is given the job that is to run alone, unless Redis
+                // believes in a run whose claim was lost on its way. That ends with its lease.
+                if !empty || alone && room.held > 0 {
                     faults = 0;
                     continue;
                 }
                 let woken = select! {
-                    woken = shared.scripts.wait(&blocking, &shared.worker, wait) => woken,
+                    () = sleep(shared.settings.sweep), if alone => continue,
+                    woken = shared.scripts.wait(&blocking, &shared.worker, wait), if !alone => woken,
                     () = shared.reaches(Phase::Drain) => return,
                 };
                 (Step::Wait, woken)
@@ -94,7 +100,9 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
 /// Waits until the worker may claim jobs again.
 async fn rest(shared: &ConsumerContext) {
     // The worker may have been woken for a job that it does not take. This wakes another worker.
-    if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
+    if let Err(error) =
+        shared.scripts.claim(&shared.worker, Room::default(), &shared.settings).await
+    {
         tracing::warn!(%error, "waking another worker failed");
     }
     shared.claims.rests();
@@ -102,8 +110,14 @@ async fn rest(shared: &ConsumerContext) {
     let _ = shared.drained.subscribe().wait_for(|drained| !drained).await;
 }
 
-/// Waits for a free slot, then takes all that are free.
-async fn free_slots(shared: &ConsumerContext) -> OwnedSemaphorePermit {
+/// Waits for a free slot, then takes all that are free. A worker that is to run a job alone first
+/// waits until all are free, and looks again from time to time, which keeps its turn.
+async fn free_slots(shared: &ConsumerContext, alone: bool) -> OwnedSemaphorePermit {
+    if alone {
+        let all = u32::try_from(shared.settings.concurrency.max(1)).unwrap_or(u32::MAX);
+        let all = shared.slots.clone().acquire_many_owned(all);
+        drop(timeout(shared.settings.sweep, all).await);
+    }
     let mut slots =
         shared.slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
     let more = shared.slots.available_permits().min(MAX_CLAIM - 1);

@@ -3,8 +3,9 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 n, may be 0  3 lease in ms  4 most jobs of a lane at once
 --       5, 6 how long (in ms) and how many done, superseded and cancelled jobs are kept
---       7, 8 the same for dead jobs
--- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token,
+--       7, 8 the same for dead jobs  9 how many runs the worker holds
+-- Returns {jobs, ms until there may be more to do or -1, leases taken back, 1 if the worker is to
+--   take nothing until all its runs have ended}; a job is {id, token,
 --   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in
 --   a row, ms until it expires or -1, token of the job whose run this one shares or empty, ms that
 --   it was ready, its effects on its gateway so far (JSON, or empty), 1 if its latest run lost its
@@ -12,7 +13,8 @@
 --   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
 --   or empty, what was last applied to its agent (JSON, or empty)}.
 -- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
---   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 6 commands each.
+--   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 6 commands each;
+--   one command for each of at most 128 jobs that are to run alone.
 --   Once a minute some hundred more, which add up the counters of minutes.
 
 local worker, wanted, lease, lane_limit =
@@ -79,8 +81,8 @@ local function expire()
   end
 end
 
--- The worker went away. The run counts, and a job that takes three workers along in a row is
--- poison.
+-- The worker went away. The run counts, and the job is a suspect: from now on it runs alone. One
+-- that takes three workers along while it runs alone is poison.
 local recovered = 0
 local function lose(job)
   recovered = recovered + 1
@@ -91,11 +93,11 @@ local function lose(job)
       .. (job.worker or '?')
       .. ' stopped renewing its lease: it was killed, froze or lost Redis.',
   }
-  if lost >= POISON then
+  if lost > POISON then
     last = 'poison'
     failure = {
       code = 'poison',
-      message = 'The job lost its worker ' .. POISON .. ' times in a row.',
+      message = 'The job lost its worker ' .. POISON .. ' times in a row while it ran alone.',
       action = "look in the workers' logs for why they ended",
       remedy = { actor = 'worker', retry_helps = true },
     }
@@ -344,6 +346,91 @@ local function take_from(lane)
   return took, gateway(lane).ready
 end
 
+-- Jobs that run alone -----------------------------------------------------------------------------
+
+-- A job that lost its worker may have killed it, or only have run beside the one that did. It runs
+-- in a worker that runs nothing else, and takes nothing else until that run has ended. One worker
+-- of the queue at a time does so, and its turn holds the lane of the job free for it. After a turn
+-- other jobs have as much time as it took, at most `REST`, before a worker that could take some of
+-- them stands aside again.
+local SUSPECTS, REST, held = 128, 600000, tonumber(ARGV[9])
+
+-- Whose turn it is to run a job alone: worker, id, lane, since when, until when unless the worker
+-- looks again, and the token if the job runs; or only `rest`, the time until which others come
+-- first.
+local readable, alone = pcall(cmsgpack.unpack, call('GET', K.alone) or '')
+if not readable or type(alone) ~= 'table' or not (alone.rest or alone.till) then alone = {} end
+
+local function save_alone(known)
+  alone = known
+  call('SET', K.alone, cmsgpack.pack(known))
+end
+
+local function may_run_alone(job, by)
+  local known = gateway(job.lane)
+  return not (paused.all or paused['kind:' .. job.kind] or paused['gateway:' .. job.lane])
+    and (known.held_until or 0) <= NOW
+    and (not known.running or known.owner == by)
+end
+
+local function find_suspect()
+  for _, waiting in ipairs(call('ZRANGE', K.suspects, 0, SUSPECTS - 1)) do
+    local job = read(waiting:sub(1, 36))
+    if not job or job.state ~= 'ready' then
+      -- The job was removed by hand: on to the next of its subject.
+      local subject = waiting:sub(37)
+      call('ZREM', K.suspects, waiting)
+      if not job then call('ZREM', K.subject .. subject, waiting:sub(1, 36)) end
+      offer(subject)
+    elseif may_run_alone(job, worker) then
+      return job
+    end
+  end
+end
+
+-- Gives this worker the turn, if there is a job for it.
+local function stand_aside()
+  local job = find_suspect()
+  if not job then return end
+  save_alone({ worker = worker, id = job.id, lane = job.lane, since = NOW, till = NOW + lease })
+end
+
+-- Ends the turn if it is over: its run has ended, the job may not run now, or the worker is gone.
+-- A clock that was set back must not make it last.
+local function check_turn()
+  if not alone.id then return end
+  local job = read(alone.id)
+  local runs = job and job.state == 'running' and job.token == alone.token
+  local waits = job
+    and job.state == 'ready'
+    and not alone.token
+    and may_run_alone(job, alone.worker)
+  if (runs or waits) and alone.till > NOW and alone.till <= NOW + lease then
+    if alone.worker == worker and (runs or wanted > 0) then
+      alone.till = NOW + lease
+      save_alone(alone)
+    end
+    return
+  end
+  local lane = alone.lane
+  save_alone({ rest = NOW + math.min(math.max(NOW - alone.since, 0), REST) })
+  if call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+end
+
+-- Takes the job of the turn once nothing else runs. Returns whether it is this worker's turn.
+local function run_alone()
+  if alone.worker ~= worker then return false end
+  local job = not alone.token and wanted > 0 and held == 0 and read(alone.id)
+  if job and not gateway(job.lane).running then
+    call('ZREM', K.suspects, offered_as(job))
+    write_rotations()
+    leave_rotation(K.lanes, job.lane)
+    alone.token = take(job)
+    save_alone(alone)
+  end
+  return true
+end
+
 -- First, so that a job that is due and has expired by now does not replace others.
 expire()
 for i, state in ipairs(WAITS) do
@@ -358,7 +445,12 @@ for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
 end
 prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]), 0)
 
-local places = paused.all and 0 or wanted
+check_turn()
+local rest = alone.rest or 0
+if not alone.id and wanted > 0 and (rest <= NOW or rest > NOW + REST) then stand_aside() end
+local aside = run_alone()
+
+local places = (paused.all or aside) and 0 or wanted
 for _ = 1, places > 0 and places + SPARE or 0 do
   if places == 0 then break end
   local lane, rotation = next_lane(places)
@@ -370,6 +462,7 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   local limit = known.failures and 1 or lane_limit
   if
     not paused['gateway:' .. lane]
+    and alone.lane ~= lane
     and (known.held_until or 0) <= NOW
     and (known.running or 0) < limit
   then
@@ -377,6 +470,12 @@ for _ = 1, places > 0 and places + SPARE or 0 do
     if took then places = places - 1 end
     if more and (known.running or 0) < limit then offer_lane(lane) end
   end
+end
+
+-- There is nothing else to do.
+if #taken == 0 and places > 0 and held == 0 and not alone.id then
+  stand_aside()
+  aside = run_alone()
 end
 
 write_states()
@@ -402,4 +501,4 @@ local idle_lanes = places > 0 and call('EXISTS', K.lanes, K.own .. worker) > 0
 -- Others may be idle while this worker cannot take more.
 if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.
-return { taken, (#taken > 0 or idle_lanes) and 0 or nap(), recovered }
+return { taken, (#taken > 0 or idle_lanes) and 0 or nap(), recovered, aside and 1 or 0 }
