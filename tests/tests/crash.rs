@@ -76,6 +76,39 @@ async fn killed_at(profile: Profile, place: &str, expected: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_killed_again_and_again_bury_no_job() {
+    let (gateway, redis, data) = (
+        start(Profile::V2026_9_6, |_| {}).await,
+        RedisServer::start().await,
+        TempDir::new().unwrap(),
+    );
+    let queue = redis.queue_named("mission");
+    let document = |agent: usize| {
+        let document = documents::provision(&gateway.url(), &format!("Agent {agent}"));
+        Envelope::new(document.to_string().as_bytes()).unwrap()
+    };
+    let jobs: Vec<_> = (0..8).map(document).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    // Every job takes longer than its worker lives.
+    gateway.inject(Fault::on("config.get", Action::Delay(600_000)).times(1000));
+    for killed in 1..=4 {
+        let mut process = worker(data.path(), &redis).spawn(&["run"]);
+        let calls = |calls: &[mission_gateway_sim::Recorded]| {
+            calls.iter().filter(|call| call.method == "config.get").count() >= killed
+        };
+        assert!(gateway.wait_for(calls).await, "a job runs");
+        process.kill().await.unwrap();
+    }
+    gateway.clear_faults();
+    let last = worker(data.path(), &redis).run(&["run", "--until-idle"]).await;
+    assert_eq!(last.status, Some(0), "{}", last.said);
+    for job in &jobs {
+        let record = queue.get(job.id).await.unwrap().unwrap();
+        assert_eq!(record.state, State::Done, "{record:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_lets_its_job_finish() {
     let (gateway, redis, data) = (
         start(Profile::V2026_9_6, |_| {}).await,

@@ -1,14 +1,16 @@
 //! Concurrency in lanes and subjects: order and turns.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mission_jobs::{Settings, State};
+use futures_util::future::BoxFuture;
+use mission_jobs::{Claimed, RunResult, Settings, State};
 use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
-use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, put, put_all};
+use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, put, put_all, reached, reaches};
 
 #[tokio::test]
 async fn jobs_of_a_subject_run_one_at_a_time_and_in_order() {
@@ -159,7 +161,8 @@ async fn a_lane_runs_as_many_jobs_at_once_as_its_limit_allows() {
     let settings = Settings { concurrency: 8, lane_concurrency: 3, ..brisk() };
     let _worker = Worker::start(&queue, settings, gate.handler(done));
     for ended in 0..10 {
-        let begun = 10.min(ended + 3);
+        // Two at first; the gateway's answers allow more.
+        let begun = 10.min(ended + if ended == 0 { 2 } else { 3 });
         eventually("the places are taken", async || gate.runs() == begun).await;
         // The worker has free slots, and sleeps all the same.
         redis.has_idle(1).await;
@@ -170,4 +173,82 @@ async fn a_lane_runs_as_many_jobs_at_once_as_its_limit_allows() {
         })
         .await;
     }
+}
+
+/// Returns a handler that answers for agents from 1000 on and hangs for others, and the number of
+/// runs that hang.
+fn hangs_below_1000() -> (
+    impl Fn(Claimed) -> BoxFuture<'static, RunResult> + Clone + Send + 'static,
+    Arc<AtomicU32>,
+) {
+    let hanging = Arc::new(AtomicU32::new(0));
+    let counted = hanging.clone();
+    let handler = move |claimed: Claimed| -> BoxFuture<'static, RunResult> {
+        if claimed.job.agent_id().unwrap().as_u128() >= 1000 {
+            return Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                reached()
+            });
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    };
+    (handler, hanging)
+}
+
+#[tokio::test]
+async fn gateways_that_never_answer_take_few_slots() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let hang: Vec<_> = (0..100).map(|agent| cleanup(1 + agent % 4, agent)).collect();
+    put_all(&queue, &hang).await;
+    let (handler, hanging) = hangs_below_1000();
+    let _worker = Worker::start(&queue, Settings { concurrency: 64, ..brisk() }, handler);
+    eventually("they hang", async || hanging.load(Ordering::SeqCst) == 8).await;
+    let urgent = cleanup(9, 1000).with_priority(0);
+    put(&queue, &urgent).await;
+    reaches(&queue, urgent.id, State::Done).await;
+    assert_eq!(hanging.load(Ordering::SeqCst), 8);
+}
+
+#[tokio::test]
+async fn gateways_that_stop_to_answer_leave_slots_for_others() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let answered: Vec<_> = (0..80).map(|agent| cleanup(1 + agent % 4, 1000 + agent)).collect();
+    put_all(&queue, &answered).await;
+    let (handler, hanging) = hangs_below_1000();
+    let settings = Settings { concurrency: 40, lane_concurrency: 40, ..brisk() };
+    let _worker = Worker::start(&queue, settings, handler);
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 80).await;
+    // Their answers count for a while, so they get nine tenths of the slots.
+    let hang: Vec<_> = (0..100).map(|agent| cleanup(1 + agent % 4, agent)).collect();
+    put_all(&queue, &hang).await;
+    eventually("they hang", async || hanging.load(Ordering::SeqCst) == 36).await;
+    let urgent = cleanup(9, 1000).with_priority(0);
+    put(&queue, &urgent).await;
+    reaches(&queue, urgent.id, State::Done).await;
+    assert_eq!(hanging.load(Ordering::SeqCst), 36);
+}
+
+#[tokio::test]
+async fn a_gateway_that_answers_soon_has_as_many_runs_as_it_may() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    put_all(&queue, &(0..200).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await;
+    let (at_once, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let counted = (at_once.clone(), most.clone());
+    let handler = move |_| {
+        let (at_once, most) = counted.clone();
+        async move {
+            most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            at_once.fetch_sub(1, Ordering::SeqCst);
+            reached()
+        }
+    };
+    let settings = Settings { lane_concurrency: 32, ..brisk() };
+    let _worker = Worker::start(&queue, settings, handler);
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 200).await;
+    assert_eq!(most.load(Ordering::SeqCst), 32);
 }

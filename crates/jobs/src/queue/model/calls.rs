@@ -123,6 +123,7 @@ impl Model {
         ended.attempts -= u32::from(!end.counts);
         ended.lost = 0;
         ended.snoozed_since = (end.state == State::Snoozed).then_some(since);
+        self.widen(job.lane, end);
         self.learn(&job, end);
         let at = now + end.delay;
         let too_long = if matches!(end.signal, "unreachable" | "busy" | "restarting") {

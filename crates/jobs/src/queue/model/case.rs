@@ -230,10 +230,11 @@ impl<'a> Case<'a> {
             pop.exec_async(&mut self.bench.connection).await.unwrap();
         }
         let held = self.held[usize::from(worker)].len();
-        let room = Room { wanted, held };
+        let room = Room { wanted, held, slots: self.model.limits.slots };
         let batch = self.bench.scripts.claim(&name, room, &self.settings).await?;
         self.model.look_around();
         let runs = self.model.take(&name, wanted, held, &batch)?;
+        self.model.unreserved = None;
         self.model.forget_groups();
         if runs < wanted && !batch.alone {
             let wait = batch.next_due.map(millis);

@@ -4,13 +4,21 @@ use uuid::Uuid;
 
 use super::job::Job;
 use super::machine::{Model, More};
-use super::operations::LEASE;
+use super::operations::{End, LEASE};
 use crate::queue::State;
 use crate::queue::redis::claim::{Batch, RawClaim};
 use crate::queue::redis::scripts::millis;
 
 /// The number of leases lost in a row, while it ran alone, that makes a job poison.
 const POISON: u32 = 3;
+/// The number of runs that a lane may have at once before its gateway has answered.
+const FEW: u64 = 2;
+/// The time after which an answer of a gateway counts no more.
+const HEARD: u64 = 300_000;
+/// The time after which an answer gives no claim to a worker's last slots, and the number of runs
+/// with which there is none either.
+const RECENT: u64 = 10_000;
+const NOT_MUCH: usize = 4;
 /// The most jobs that share a run.
 const GROUP: usize = 32;
 
@@ -155,10 +163,45 @@ impl Model {
     fn lane_gives(&self, lane: Uuid, worker: &str) -> bool {
         let (failures, held_until) =
             self.lanes.get(&lane).map_or((0, 0), |lane| (lane.failures, lane.held_until));
-        let limit = if failures > 0 { 1 } else { self.limits.lane_concurrency };
-        held_until <= self.now
+        let window = usize::try_from(self.window(lane)).unwrap_or(usize::MAX);
+        let limit = if failures > 0 { 1 } else { self.limits.lane_concurrency.min(window) };
+        (self.unreserved != Some(0) || self.may_have_reserve(lane))
+            && held_until <= self.now
             && self.running(lane).count() < limit
             && self.running(lane).all(|job| job.worker.as_deref() == Some(worker))
+    }
+
+    /// Returns whether the lane may have one of a worker's last slots.
+    pub(super) fn may_have_reserve(&self, lane: Uuid) -> bool {
+        let heard = self.windows.get(&lane).and_then(|(_, heard)| *heard);
+        self.running(lane).next().is_none()
+            || self.running(lane).count() < NOT_MUCH
+                && heard.is_some_and(|heard| self.now < heard + RECENT)
+    }
+
+    /// Returns how many runs the lane may have at once, as far as its gateway's answers decide.
+    pub(super) fn window(&self, lane: Uuid) -> u64 {
+        match self.windows.get(&lane) {
+            Some((window, Some(heard))) if self.now < heard + HEARD => *window,
+            _ => FEW,
+        }
+    }
+
+    /// Applies the end of a run to the window of its lane.
+    pub(super) fn widen(&mut self, lane: Uuid, end: &End) {
+        let (window, now) = (self.window(lane), self.now);
+        let known = self.windows.entry(lane).or_insert((FEW, None));
+        let failed = matches!(
+            end.state,
+            State::Retrying | State::Snoozed | State::Blocked | State::Dead
+        );
+        match end.signal {
+            "reached" | "blocked" => *known = ((window * 2).min(1024), Some(now)),
+            _ if end.state == State::Done => *known = ((window * 2).min(1024), Some(now)),
+            "unreachable" => known.0 = FEW,
+            "" if failed => known.0 = (window / 2).max(FEW),
+            _ => {}
+        }
     }
 
     /// Checks the answer of a claim and applies it. Returns the number of runs.
@@ -169,6 +212,9 @@ impl Model {
         held: usize,
         batch: &Batch,
     ) -> Result<usize, String> {
+        let slots = self.limits.slots;
+        let reserve = (slots / 10).max(1);
+        self.unreserved = (slots >= 4).then(|| slots.saturating_sub(held + reserve));
         if let Some(runs) = self.take_alone(worker, wanted, held, batch)? {
             return Ok(runs);
         }
@@ -177,6 +223,7 @@ impl Model {
         while let Some(first) = jobs.next() {
             runs += 1;
             self.take_first(worker, first)?;
+            self.unreserved = self.unreserved.map(|runs| runs.saturating_sub(1));
             let mut expected = self.group(first);
             while let Some(member) = jobs.next_if(|job| job.leader == Some(first.token)) {
                 if expected.is_empty() || expected.remove(0).to_string() != member.id {

@@ -40,6 +40,10 @@ pub(super) struct Model {
     /// The jobs that may have changed since the last comparison.
     pub(super) touched: BTreeSet<Uuid>,
     pub(super) last_number: u64,
+    /// The windows of lanes, and when their gateways were last heard of.
+    pub(super) windows: BTreeMap<Uuid, (u64, Option<Time>)>,
+    /// The number of runs that the claiming worker may take from any lane, if that is limited.
+    pub(super) unreserved: Option<usize>,
     /// The turn to run a job alone, if a worker has it.
     pub(super) turn: Option<Turn>,
     /// The time until which other jobs come before the next turn.
@@ -65,11 +69,14 @@ pub(super) struct Turn {
 pub(super) struct Limits {
     pub(super) lane_concurrency: usize,
     pub(super) keep: Keep,
+    /// The number of runs that a worker may hold, or 0 if that does not matter.
+    pub(super) slots: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lane_concurrency: 2, keep: Keep { age: Duration::from_secs(3600), count: 1000 } }
+        let keep = Keep { age: Duration::from_secs(3600), count: 1000 };
+        Self { lane_concurrency: 2, keep, slots: 0 }
     }
 }
 

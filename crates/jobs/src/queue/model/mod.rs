@@ -135,7 +135,8 @@ fn case(seed: u64) -> (Limits, Vec<Operation>) {
     } else {
         Keep { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 }
     };
-    (Limits { lane_concurrency: rng.usize(1..4), keep }, operations::random(&mut rng))
+    let slots = if rng.bool() { rng.usize(1..8) } else { 0 };
+    (Limits { lane_concurrency: rng.usize(1..6), keep, slots }, operations::random(&mut rng))
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -58,7 +58,9 @@ impl Sleepers {
                 // The first worker that looks at jobs of a resumed kind wakes the owner of their
                 // lane.
                 let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
-                if !held && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
+                // A worker that has only slots left that are reserved looks again soon.
+                let limited = model.limits.slots > 0 && !model.may_have_reserve(job.lane);
+                if !held && !limited && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
                     let id = job.id;
                     Err(format!("{name} sleeps, and could be given {id}; tokens: {wakes}"))?;
                 }

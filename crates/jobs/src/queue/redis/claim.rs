@@ -63,6 +63,8 @@ pub(crate) struct Room {
     pub(crate) wanted: usize,
     /// The number of runs that the worker holds.
     pub(crate) held: usize,
+    /// The number of runs that it may hold.
+    pub(crate) slots: usize,
 }
 
 impl RawClaim {

@@ -51,7 +51,8 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
         let asked = Instant::now();
         let wanted = slots.num_permits();
         let free = wanted + shared.slots.available_permits();
-        let room = Room { wanted, held: shared.settings.concurrency.max(1).saturating_sub(free) };
+        let slots_in_all = shared.settings.concurrency.max(1);
+        let room = Room { wanted, held: slots_in_all.saturating_sub(free), slots: slots_in_all };
         let batch = select! {
             batch = shared.scripts.claim(&shared.worker, room, &shared.settings) => batch,
             () = shared.reaches(Phase::End) => return,

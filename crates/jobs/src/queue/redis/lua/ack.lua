@@ -52,6 +52,19 @@ local function learn(job, learnt, alone, failure)
   end
 end
 
+-- A lane may have twice as many runs after each answer of its gateway, half as many after a run that
+-- failed in another way, and as few as at first when it cannot be reached.
+local MOST = 1024
+local function widen(known, to, learnt)
+  if to == 'done' or learnt == 'reached' or learnt == 'blocked' then
+    known.window, known.heard_at = math.min(window(known) * 2, MOST), NOW
+  elseif learnt == 'unreachable' then
+    put(known, 'window', nil)
+  elseif FAILING[to] and not AWAY[learnt] then
+    known.window = math.max(math.floor(window(known) / 2), FEW)
+  end
+end
+
 -- A gateway that serves one job may serve those that it turned away; each is tried once for that.
 local function free_blocked(lane)
   local most = math.min(FREED, still_to_free, gateway(lane).blocked or 0)
@@ -126,6 +139,7 @@ local function settle(i)
   local known, about, facts = gateway(job.lane), ARGV[i + 11], ARGV[i + 12]
   if about ~= '' then known.about = about end
   if facts ~= '' then known.facts = facts end
+  widen(known, to, learnt)
   if learnt ~= '' then learn(job, learnt, tonumber(alone), failure) end
   if WAITING[to] and not job.cancel then
     if AWAY[learnt] then

@@ -3,7 +3,8 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 n, may be 0  3 lease in ms  4 most jobs of a lane at once
 --       5, 6 how long (in ms) and how many done, superseded and cancelled jobs are kept
---       7, 8 the same for dead jobs  9 how many runs the worker holds
+--       7, 8 the same for dead jobs  9 how many runs the worker holds  10 how many it may hold, or
+--       0 if that does not matter
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back, 1 if the worker is to
 --   take nothing until all its runs have ended}; a job is {id, token,
 --   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in
@@ -450,6 +451,20 @@ local rest = alone.rest or 0
 if not alone.id and wanted > 0 and (rest <= NOW or rest > NOW + REST) then stand_aside() end
 local aside = run_alone()
 
+-- The last slots of a worker are kept for lanes that run nothing yet, or not much and whose gateway
+-- answers, so that gateways that do not answer never take all of them.
+local RECENT, NOT_MUCH, RETRY, slots = 10000, 4, 1000, tonumber(ARGV[10])
+local unreserved = wanted
+if slots >= 4 then unreserved = slots - held - math.max(1, math.floor(slots / 10)) end
+local function may_have_reserve(known)
+  return not known.running
+    or known.running < math.max(NOT_MUCH, slots / 8)
+      and known.heard_at
+      and NOW - known.heard_at < RECENT
+end
+-- The lanes that could not have one. They are looked at again after `RETRY`.
+local passed_over = {}
+
 local places = (paused.all or aside) and 0 or wanted
 for _ = 1, places > 0 and places + SPARE or 0 do
   if places == 0 then break end
@@ -459,17 +474,24 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   local known = gateway(lane)
   -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may
   -- give none is dropped from the rotation: what changes that offers it again.
-  local limit = known.failures and 1 or lane_limit
+  local limit = known.failures and 1 or math.min(window(known), lane_limit)
   if
     not paused['gateway:' .. lane]
     and alone.lane ~= lane
     and (known.held_until or 0) <= NOW
     and (known.running or 0) < limit
   then
-    local took, more = take_from(lane)
-    if took then places = places - 1 end
-    if more and (known.running or 0) < limit then offer_lane(lane) end
+    if wanted - places >= unreserved and not may_have_reserve(known) then
+      passed_over[#passed_over + 1] = lane
+    else
+      local took, more = take_from(lane)
+      if took then places = places - 1 end
+      if more and (known.running or 0) < limit then offer_lane(lane) end
+    end
   end
+end
+for _, lane in ipairs(passed_over) do
+  join_rotation(K.own .. worker, lane)
 end
 
 -- There is nothing else to do.
@@ -489,6 +511,7 @@ local function nap()
     local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
   end
+  if #passed_over > 0 then wait = RETRY end
   until_first(K.held)
   until_first(K.expiry)
   for _, state in ipairs(WAITS) do
@@ -497,7 +520,8 @@ local function nap()
   return wait
 end
 
-local idle_lanes = places > 0 and call('EXISTS', K.lanes, K.own .. worker) > 0
+local idle_lanes = places > 0
+  and call('ZCARD', K.lanes) + call('ZCARD', K.own .. worker) > #passed_over
 -- Others may be idle while this worker cannot take more.
 if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.

@@ -73,6 +73,13 @@ local function offer_lane(lane)
   wake(known.owner)
 end
 
+-- How many runs a lane may have at once: few until its gateway has answered, and when it has not
+-- been heard of for a while.
+local FEW, HEARD = 2, 300000
+local function window(known)
+  return known.heard_at and NOW - known.heard_at < HEARD and known.window or FEW
+end
+
 -- Offers a job to its lane if it can run. It is the first of the line of its subject.
 local function offer_job(job)
   -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
