@@ -18,10 +18,9 @@ const REDIS_WITHIN: Duration = Duration::from_secs(2);
 /// The time to wait for the first claim of a worker that has just started.
 const FIRST_CLAIM_WITHIN: Duration = REDIS_WITHIN;
 
-/// Handles `/readyz`: 200 if the worker claims jobs, 503 with the reason if not.
-pub(crate) async fn ready(
-    State(app): State<Arc<App>>,
-) -> Result<&'static str, (StatusCode, String)> {
+/// Handles `/readyz`: 200 if the worker claims jobs, 503 with the reason if not. A worker whose slots
+/// are all taken is ready, and says so.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<String, (StatusCode, String)> {
     let not = |reason: String| Err((StatusCode::SERVICE_UNAVAILABLE, reason + "\n"));
     if *app.stopping.borrow() {
         return not("stopping: running jobs finish, no new jobs are claimed".to_owned());
@@ -29,10 +28,12 @@ pub(crate) async fn ready(
     // A worker whose slots are full claims nothing, and one that waits may not see for a while that
     // Redis hangs.
     let (claims, redis) =
-        join(app.queue.claims_jobs(FIRST_CLAIM_WITHIN), timeout(REDIS_WITHIN, app.queue.counts()))
+        join(app.queue.claims_jobs(FIRST_CLAIM_WITHIN), timeout(REDIS_WITHIN, app.queue.slots()))
             .await;
     match (claims, redis) {
-        (Ok(()), Ok(Ok(_))) => Ok("ready\n"),
+        (Ok(()), Ok(Ok(slots))) => {
+            Ok(slots.in_words().map_or_else(|| "ready\n".into(), |full| format!("ready; {full}\n")))
+        }
         // Before the first claim, Redis itself says more.
         (Err(NotClaiming::NotBegun) | Ok(()), Ok(Err(error))) => not(format!("not ready: {error}")),
         (Err(reason), Ok(_)) | (Err(reason @ NotClaiming::Failing { .. }), Err(_)) => {

@@ -37,6 +37,17 @@ pub fn write(text: &mut Exposition, (summary, gateways, eviction): &Read) {
         .sample(&[], summary.workers);
     text.gauge("mission_workers_draining", "Number of workers that an operator is draining.")
         .sample(&[], summary.draining);
+    text.gauge("mission_slots", "Number of jobs that all workers may run at once.")
+        .sample(&[], summary.slots.all);
+    text.gauge("mission_slots_full", "1 if no worker has a slot free beyond its reserve, else 0.")
+        .sample(&[], u8::from(summary.slots.full));
+    text.gauge(
+        "mission_slots_taken",
+        "Number of running jobs of the three gateways with the most, while the slots are full.",
+    );
+    for busy in &summary.slots.busiest {
+        text.sample(&[("gateway", &busy.gateway.to_string())], busy.running);
+    }
     text.gauge(
         "mission_paused_scopes",
         "Number of pauses by scope: all jobs, a kind, or a gateway.",

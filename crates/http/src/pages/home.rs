@@ -184,7 +184,11 @@ fn beneath(summary: &Summary) -> String {
     let ended = summary.last_ended_at_ms.map_or_else(String::new, |at| {
         format!(" · last job ended {} ago", span(summary.at_ms.saturating_sub(at)))
     });
-    format!("{workers}{due}{ended} · {} kept", count(summary.counts.of(State::Done), "done job"))
+    let full = summary.slots.in_words().map_or_else(String::new, |full| format!(" · {full}"));
+    format!(
+        "{workers}{full}{due}{ended} · {} kept",
+        count(summary.counts.of(State::Done), "done job")
+    )
 }
 
 /// Returns a card for each gateway and cause of jobs that need somebody, blocked jobs first.

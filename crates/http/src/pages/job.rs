@@ -70,7 +70,7 @@ pub(super) async fn show(context: PageContext, Path(id): Path<String>) -> Answer
     siblings.retain(|other| other.id != id);
     Ok(written(&JobPage {
         frame: context.frame(&job_row::title(&job), &glance),
-        story: Story::of(&job, Reader::Page, glance.now_ms()),
+        story: Story::within(&glance.summary, &job, Reader::Page),
         timeline: runs::timeline(&job),
         facts: facts(&job, glance.now_ms()),
         siblings,

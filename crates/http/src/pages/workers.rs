@@ -29,6 +29,8 @@ pub(super) async fn show(context: PageContext) -> Answer<Html<String>> {
         0 => "No worker takes jobs".to_owned(),
         live => format!("{}, {} in flight", count(live, "worker"), count(running, "job")),
     };
+    let full = glance.summary.slots.in_words().map(|full| format!("; {full}"));
+    let sentence = sentence + &full.unwrap_or_default();
     Ok(written(&WorkersPage { frame: context.frame("Workers", &glance), sentence, workers }))
 }
 

@@ -22,6 +22,7 @@
 //! | [`Group`] | the jobs that share a failure |
 //! | [`Pause`], [`AuditEntry`] | a pause in force, and an action of a person |
 //! | [`Summary`], [`StatsBucket`] | the queue as a whole, and its figures by minute |
+//! | [`Slots`] | the slots of all workers, and the gateways that take most of them |
 
 pub mod admin;
 pub mod error;
@@ -57,6 +58,7 @@ pub use views::gateway_view::{GatewayRecord, Recent};
 pub use views::job_view::JobRecord;
 pub use views::reads::Restart;
 pub use views::search::{Cursor, Found, Search, SearchError};
+pub use views::slots::{Busy, Slots};
 pub use views::stats::StatsBucket;
 pub use views::summary::Summary;
 pub use worker::claiming::NotClaiming;

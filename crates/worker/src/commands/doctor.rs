@@ -4,7 +4,7 @@
 mod gateways;
 
 use mission_jobs::queue::views::explain::clock_ahead;
-use mission_jobs::queue::{Counts, Filter, MAX_PAGE, Server, WorkerRecord, evicts};
+use mission_jobs::queue::{Counts, Filter, MAX_PAGE, Server, Slots, WorkerRecord, evicts};
 use mission_jobs::{Queue, QueueError, State};
 use serde::Serialize;
 
@@ -81,6 +81,7 @@ async fn check(
     }
     findings.extend(gateways::check(settings, queue).await?);
     findings.extend(queue.workers().await?.iter().filter_map(drained));
+    findings.extend(slots(&queue.slots().await?));
     findings.push(worker(settings).await);
     Ok(())
 }
@@ -219,6 +220,12 @@ fn drained(worker: &WorkerRecord) -> Option<Finding> {
     let remedy = format!("`worker undrain {}` lets it claim jobs again", worker.name);
     (worker.draining && !worker.gone)
         .then(|| Finding::new("worker", Grade::Warning, says).remedy(remedy))
+}
+
+fn slots(slots: &Slots) -> Option<Finding> {
+    let remedy = "if the gateways named answer slowly or not at all, repair them or pause their jobs \
+        (`worker pause --gateway ID`); else add workers or raise worker.concurrency";
+    slots.in_words().map(|full| Finding::new("slots", Grade::Warning, full).remedy(remedy))
 }
 
 async fn worker(settings: &Settings) -> Finding {

@@ -74,8 +74,8 @@ impl Run<'_> {
 
     async fn show(&self, id: &str) -> Result<(), Exit> {
         let job = self.client.job(parse(id)?).await?;
-        let now = self.client.summary().await?.at_ms;
-        self.output.print(&job, || shown::story(&job, now));
+        let summary = self.client.summary().await?;
+        self.output.print(&job, || shown::story(&job, &summary));
         Ok(())
     }
 

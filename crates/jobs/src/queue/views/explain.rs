@@ -4,7 +4,7 @@
 use mission_core::humanize::{count, span};
 use mission_core::{Remedy, Scope};
 
-use crate::queue::{JobRecord, State};
+use crate::queue::{JobRecord, State, Summary};
 use crate::retry::DeadReason;
 
 /// The difference of Redis's clock, in ms, that is not worth a word: clocks are corrected by a few
@@ -51,6 +51,17 @@ pub struct Command {
 }
 
 impl Story {
+    /// Explains a job by a summary of its queue.
+    #[must_use]
+    pub fn within(summary: &Summary, job: &JobRecord, reader: Reader) -> Self {
+        let mut story = Self::of(job, reader, summary.at_ms);
+        let full = summary.slots.in_words().filter(|_| job.state == State::Ready && job.lost == 0);
+        if let Some(full) = full {
+            story.sentence = format!("It waits for a free slot: {full}{}.", again(job));
+        }
+        story
+    }
+
     /// Explains a job at a time of Redis's clock.
     #[must_use]
     pub fn of(job: &JobRecord, reader: Reader, now_ms: u64) -> Self {
@@ -263,6 +274,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::queue::{Busy, Slots};
 
     const NOW: u64 = 1_700_000_000_000;
 
@@ -388,6 +400,17 @@ mod tests {
         let lost = Failure::new("lease_lost", "Worker w stopped renewing its lease.");
         let (sentence, _) = told(&JobRecord { lost: 1, ..failed(State::Ready, lost) });
         assert!(sentence.starts_with("It waits to run alone, because"), "{sentence}");
+    }
+
+    #[test]
+    fn a_job_that_waits_for_a_slot_says_who_takes_them() {
+        let busy = Busy { gateway: Uuid::nil(), name: Some("Acme".to_owned()), running: 9 };
+        let slots = Slots { all: 10, in_use: 9, full: true, busiest: vec![busy] };
+        let summary = Summary { at_ms: NOW, slots, ..Summary::default() };
+        let told = |job: &JobRecord| Story::within(&summary, job, Reader::Page).sentence;
+        let expected = "It waits for a free slot: 9 of 10 slots are taken, most by Acme (9).";
+        assert_eq!(told(&job(State::Ready)), expected);
+        assert!(told(&job(State::Running)).starts_with("It has run"));
     }
 
     #[test]

@@ -8,5 +8,6 @@ pub mod gateway_view;
 pub mod job_view;
 pub(crate) mod reads;
 pub mod search;
+pub mod slots;
 pub mod stats;
 pub mod summary;

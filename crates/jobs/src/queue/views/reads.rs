@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::slots::Slots;
 use super::stats;
 use crate::queue::admin::pause::Pause;
 use crate::queue::error::QueueError;
@@ -66,10 +67,17 @@ impl Queue {
         Ok(found.iter().map(|(name, known)| WorkerRecord::read(name, known, now)).collect())
     }
 
+    /// Returns the slots of all workers that take jobs, and who takes them if they are full.
+    pub async fn slots(&self) -> Result<Slots, QueueError> {
+        let slots = Slots::of(&self.workers().await?);
+        Ok(if slots.full { slots.by(&self.gateways(MAX_PAGE).await?) } else { slots })
+    }
+
     /// Returns a summary of the queue.
     pub async fn summary(&self) -> Result<Summary, QueueError> {
         let (at_ms, counts, ready, due, ended, workers, draining, paused) =
             self.scripts.summary(workers::GONE_AFTER).await?;
+        let slots = self.slots().await?;
         let time = |time: i64| u64::try_from(time).ok();
         Ok(Summary {
             at_ms,
@@ -79,6 +87,7 @@ impl Queue {
             last_ended_at_ms: time(ended),
             workers,
             draining,
+            slots,
             paused: Pause::read_all(&paused),
         })
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::queue::Counts;
 use crate::queue::admin::pause::Pause;
+use crate::queue::views::slots::Slots;
 
 /// The values on the first screen of a queue. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Summary {
     pub workers: u64,
     /// The number of these workers that claim no more jobs.
     pub draining: u64,
+    /// The slots of the workers that take jobs.
+    #[serde(default)]
+    pub slots: Slots,
     /// The pauses in force, oldest first.
     pub paused: Vec<Pause>,
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use mission_jobs::JobRecord;
-use mission_jobs::queue::Group;
 use mission_jobs::queue::views::attempt::Attempt;
+use mission_jobs::queue::{Group, Summary};
 
 use mission_core::humanize::{count, span, utc_time};
 use mission_jobs::queue::views::explain::{Reader, Story, brief};
@@ -18,8 +18,8 @@ pub fn line(job: &JobRecord) -> String {
 }
 
 /// Describes a job: first the reason for its state and the remedy, then all fields and runs.
-pub fn story(job: &JobRecord, now_ms: u64) -> String {
-    let story = Story::of(job, Reader::Terminal, now_ms);
+pub fn story(job: &JobRecord, summary: &Summary) -> String {
+    let story = Story::within(summary, job, Reader::Terminal);
     let mut text = format!("{} {} {}\n  {}", job.id, job.kind, job.state, story.sentence);
     text = format!("{text}{}\n", remedy(story.remedy.as_deref()));
     for (what, value) in facts(job) {

@@ -82,7 +82,7 @@ fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
         return;
     };
     if let Some(job) = &view.details {
-        let text = shown::story(job, seen.summary.at_ms);
+        let text = shown::story(job, &seen.summary);
         let text = Paragraph::new(text).wrap(Wrap { trim: false });
         frame.render_widget(Clear, body);
         return frame.render_widget(text.block(titled(" Job ", palette)), body);
@@ -181,6 +181,9 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
         some => format!(", {some} draining"),
     };
     add(format!("workers: {}{draining}", summary.workers), style);
+    if let Some(full) = summary.slots.in_words() {
+        add(full, palette.of(State::Blocked));
+    }
     words
 }
 
@@ -249,7 +252,7 @@ fn job_row<'a>(job: &'a JobRecord, palette: &Palette) -> Row<'a> {
 /// Draws the explanation of the selected job, and the remedy.
 fn draw_story(frame: &mut Frame, area: Rect, view: &View, seen: &Seen, palette: &Palette) {
     let Some(job) = view.chosen() else { return };
-    let story = Story::of(job, Reader::Terminal, seen.summary.at_ms);
+    let story = Story::within(&seen.summary, job, Reader::Terminal);
     let mut lines = vec![Line::raw(story.sentence)];
     let style = palette.of(State::Retrying);
     lines.extend(story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), style)));
