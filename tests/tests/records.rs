@@ -103,6 +103,37 @@ async fn an_edit_before_the_first_run_loses_neither_the_token_nor_the_wake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_the_gateway_refuses_is_blocked_alone() {
+    let scene = Scene::start(Profile::V2026_9_6).await;
+    let sync = |name: &str, every: &str| {
+        let mut sync = scene.provision(name, &[]);
+        sync["kind"] = json!("heartbeat-sync");
+        sync["agents"] = json!([sync["agent"]]);
+        sync["agents"][0]["heartbeat_config"] = json!({ "every": every });
+        for member in ["board", "auth_token", "agent", "options"] {
+            sync.as_object_mut().unwrap().remove(member);
+        }
+        sync
+    };
+    let syncs = [sync("Ada", "7m"), sync("Nonsense", "now and then"), sync("Bo", "8m")];
+    let mut jobs = Vec::new();
+    for sync in &syncs {
+        jobs.push(scene.put(sync).await);
+    }
+    // The second time, the wrong one is tried again together with a newer one.
+    for later in ["Cy", "Di"] {
+        let ended = scene.worker().run(&["run", "--until-idle"]).await;
+        for job in &jobs {
+            let record = scene.queue.get(*job).await.unwrap().unwrap();
+            let (state, what) = (record.state, record.failure);
+            let expected = if *job == jobs[1] { State::Blocked } else { State::Done };
+            assert_eq!(state, expected, "{what:?} {}", ended.said);
+        }
+        jobs.push(scene.put(&sync(later, "9m")).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_newest_heartbeat_wins_whatever_its_kind() {
     for sync_is_newer in [true, false] {
         let scene = Scene::start(Profile::V2026_3_13).await;

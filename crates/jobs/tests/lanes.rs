@@ -177,10 +177,8 @@ async fn a_lane_runs_as_many_jobs_at_once_as_its_limit_allows() {
 
 /// Returns a handler that answers for agents from 1000 on and hangs for others, and the number of
 /// runs that hang.
-fn hangs_below_1000() -> (
-    impl Fn(Claimed) -> BoxFuture<'static, RunResult> + Clone + Send + 'static,
-    Arc<AtomicU32>,
-) {
+fn hangs_below_1000()
+-> (impl Fn(Claimed) -> BoxFuture<'static, RunResult> + Clone + Send + 'static, Arc<AtomicU32>) {
     let hanging = Arc::new(AtomicU32::new(0));
     let counted = hanging.clone();
     let handler = move |claimed: Claimed| -> BoxFuture<'static, RunResult> {

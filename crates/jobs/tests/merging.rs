@@ -1,7 +1,7 @@
 //! Heartbeat-syncs of a gateway that wait share one run, which leaves out agents that were cleaned
 //! up since.
 
-use mission_core::{Job, Kind};
+use mission_core::{Failure, Job, Kind, Outcome};
 use mission_jobs::queue::PauseScope;
 use mission_jobs::{Claimed, Queue, State};
 use mission_test_support::RedisServer;
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync};
 use crate::worker::{
-    DropFlag, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
-    permanent, put, quick_renewal, reached, reaches, short_lease,
+    DropFlag, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, patient,
+    permanent, put, quick_renewal, reached, reaches, short_lease, unreachable,
 };
 
 /// Returns the agents of a run with their heartbeats, and those that are left out of it.
@@ -59,16 +59,42 @@ async fn syncs_that_wait_share_a_run_and_the_newest_entry_of_each_agent_counts()
 }
 
 #[tokio::test]
-async fn the_end_of_a_shared_run_is_the_end_of_each() {
+async fn the_wrong_one_of_a_shared_run_fails_alone_and_later_ones_run() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let sync = |agent| heartbeat_sync(1, &[(agent, "1m")]);
+    let jobs: Vec<_> = (0..4).map(sync).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    let runs = Runs::default();
+    let refused = || Outcome::Blocked(Failure::new("agent_not_ours", "not ours")).into();
+    let is_wrong = |claimed: &Claimed| agents(claimed).0.iter().any(|(agent, _)| *agent == 1);
+    let end = move |claimed: &Claimed| if is_wrong(claimed) { refused() } else { reached() };
+    let _worker = Worker::start(&queue, brisk(), runs.handler(end));
+    let wrong = reaches(&queue, jobs[1].id, State::Blocked).await;
+    assert_eq!((wrong.runs, wrong.attempts), (2, 0));
+    for right in [0, 2, 3] {
+        let record = reaches(&queue, jobs[right].id, State::Done).await;
+        assert_eq!((record.runs, record.attempts), (2, 1), "{record:?}");
+    }
+    // The wrong one is tried again with a newer one, and keeps it from nothing.
+    let later = [sync(5), sync(6)];
+    queue.enqueue(&later).await.unwrap();
+    for job in &later {
+        assert_eq!(reaches(&queue, job.id, State::Done).await.runs, 1);
+    }
+    assert_eq!(reaches(&queue, jobs[1].id, State::Blocked).await.runs, 3);
+}
+
+#[tokio::test]
+async fn all_members_of_a_shared_run_share_a_failure_of_the_gateway() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs: Vec<_> = (1..=3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
     queue.enqueue(&jobs).await.unwrap();
-    let _worker = Worker::start(&queue, brisk(), |_| async { permanent() });
+    let _worker = Worker::start(&queue, patient(), |_| async { unreachable() });
     for job in &jobs {
-        let record = reaches(&queue, job.id, State::Dead).await;
-        assert_eq!((record.reason.as_deref(), record.runs), (Some("permanent"), 1));
-        assert_eq!(record.failure.unwrap().code, "template_error");
+        let record = reaches(&queue, job.id, State::Retrying).await;
+        assert_eq!((record.runs, record.failure.unwrap().code.as_str()), (1, "refused"));
     }
 }
 

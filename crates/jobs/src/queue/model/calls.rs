@@ -123,7 +123,11 @@ impl Model {
         ended.attempts -= u32::from(!end.counts);
         ended.lost = 0;
         ended.snoozed_since = (end.state == State::Snoozed).then_some(since);
-        self.widen(job.lane, end);
+        if end.apart {
+            self.job(id).apart = true;
+        } else {
+            self.widen(job.lane, end);
+        }
         self.learn(&job, end);
         let at = now + end.delay;
         let too_long = if matches!(end.signal, "unreachable" | "busy" | "restarting") {
@@ -329,6 +333,7 @@ impl Job {
             max_attempts: new.max_attempts,
             runs: 0,
             lost: 0,
+            apart: false,
             worker: None,
             token: None,
             enqueued_at: 0,

@@ -360,6 +360,7 @@ impl<'a> Case<'a> {
                     state: State::Done,
                     delay: 0,
                     counts: true,
+                    apart: false,
                     signal: "reached",
                     leave_alone: 0,
                     applied: 0,

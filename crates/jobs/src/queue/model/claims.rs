@@ -1,5 +1,6 @@
 //! The claim of the model: its sweep, and the jobs that it may give.
 
+use mission_core::Kind;
 use uuid::Uuid;
 
 use super::job::Job;
@@ -124,7 +125,7 @@ impl Model {
         };
         for (_, id) in &inside[..old] {
             let job = self.jobs.remove(id).expect("it was listed");
-            if job.kind == mission_core::Kind::Cleanup {
+            if job.kind == Kind::Cleanup {
                 self.withdraw(&job);
             }
             self.touched.insert(*id);
@@ -146,11 +147,15 @@ impl Model {
         self.heads().filter(fits).collect()
     }
 
-    /// Returns the ready jobs that are the first of their lines, of which nothing runs.
+    /// Returns the ready jobs that are the first of their lines, of which nothing runs. A
+    /// heartbeat-sync need only be the first that is ready.
     pub(super) fn heads(&self) -> impl Iterator<Item = &Job> {
         self.jobs.values().filter(|job| job.state == State::Ready).filter(|job| {
             let line = self.line(&job.subject);
-            line[0].id == job.id && line.iter().all(|other| other.state != State::Running)
+            let passes =
+                |other: &&&Job| job.kind == Kind::HeartbeatSync && other.state != State::Ready;
+            line.iter().find(|other| !passes(other)).is_some_and(|first| first.id == job.id)
+                && line.iter().all(|other| other.state != State::Running)
         })
     }
 
@@ -191,10 +196,8 @@ impl Model {
     pub(super) fn widen(&mut self, lane: Uuid, end: &End) {
         let (window, now) = (self.window(lane), self.now);
         let known = self.windows.entry(lane).or_insert((FEW, None));
-        let failed = matches!(
-            end.state,
-            State::Retrying | State::Snoozed | State::Blocked | State::Dead
-        );
+        let failed =
+            matches!(end.state, State::Retrying | State::Snoozed | State::Blocked | State::Dead);
         match end.signal {
             "reached" | "blocked" => *known = ((window * 2).min(1024), Some(now)),
             _ if end.state == State::Done => *known = ((window * 2).min(1024), Some(now)),
@@ -253,7 +256,10 @@ impl Model {
         let Some(job) = claimable.iter().find(|job| job.id.to_string() == raw.id) else {
             return Err(format!("{} cannot be claimed by {worker} now", raw.id));
         };
-        let better = claimable.iter().find(|other| other.lane == job.lane && other.rank < job.rank);
+        // A sync may have the place of a newer one, which was offered before it was ready.
+        let better = claimable.iter().find(|other| {
+            other.lane == job.lane && other.rank < job.rank && job.kind != Kind::HeartbeatSync
+        });
         if let Some(better) = better {
             return Err(format!("{} should have come before {}", better.id, job.id));
         }
@@ -266,12 +272,13 @@ impl Model {
     /// Returns the jobs right behind the claimed one that must share its run.
     fn group(&self, first: &RawClaim) -> Vec<Uuid> {
         let first = &self.jobs[&first.id.parse::<Uuid>().unwrap()];
-        if first.kind != mission_core::Kind::HeartbeatSync || first.lost > 0 {
+        if first.kind != Kind::HeartbeatSync || first.lost > 0 || first.apart {
             return Vec::new();
         }
         let line = self.line(&first.subject);
-        let shares = |job: &&&Job| job.state == State::Ready && job.lost == 0;
-        line[1..].iter().take_while(shares).take(GROUP - 1).map(|job| job.id).collect()
+        let shares = |job: &&&Job| job.state == State::Ready && job.lost == 0 && !job.apart;
+        let behind = line.iter().skip_while(|job| job.id != first.id).skip(1);
+        behind.take_while(shares).take(GROUP - 1).map(|job| job.id).collect()
     }
 
     pub(super) fn take_one(&mut self, worker: &str, raw: &RawClaim) -> Result<(), String> {

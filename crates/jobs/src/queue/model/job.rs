@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) max_attempts: u32,
     pub(super) runs: u32,
     pub(super) lost: u32,
+    /// `true` if a run that it shared has failed, so that it shares none any more.
+    pub(super) apart: bool,
     pub(super) worker: Option<String>,
     pub(super) token: Option<u64>,
     pub(super) enqueued_at: Time,

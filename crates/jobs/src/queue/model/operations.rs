@@ -146,6 +146,8 @@ pub(super) struct End {
     pub(super) state: State,
     pub(super) delay: u64,
     pub(super) counts: bool,
+    /// `true` if the run was shared and the job is to run again by itself.
+    pub(super) apart: bool,
     pub(super) signal: &'static str,
     pub(super) leave_alone: u64,
     /// What the run has applied to its agent: a number, or nothing if it is 0.
@@ -317,6 +319,7 @@ fn end(rng: &mut Rng, world: &World) -> End {
         state,
         delay,
         counts,
+        apart: state == State::Retrying && rng.bool(),
         signal,
         leave_alone: among(rng, &DELAYS[1..]),
         applied: rng.u8(..3),
@@ -346,7 +349,11 @@ impl End {
         Ack {
             delay: Duration::from_millis(self.delay),
             counts: self.counts,
-            reason: if self.state == State::Dead { "permanent" } else { "" },
+            reason: match self.state {
+                State::Dead => "permanent",
+                _ if self.apart => "apart",
+                _ => "",
+            },
             failure: failure.to_owned(),
             signal: self.signal,
             leave_alone: Duration::from_millis(self.leave_alone),

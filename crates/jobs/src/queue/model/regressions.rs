@@ -41,8 +41,8 @@ fn claim(wanted: u8) -> Operation {
 /// Returns the end of the worker's first run.
 fn end(state: State, delay: u64, signal: &'static str) -> Operation {
     let counts = !matches!(state, State::Snoozed | State::Blocked);
-    let (leave_alone, applied, whose) = (500, 1, Whose::Own);
-    let end = End { pick: 0, state, delay, counts, signal, leave_alone, applied, whose };
+    let (leave_alone, applied, apart, whose) = (500, 1, false, Whose::Own);
+    let end = End { pick: 0, state, delay, counts, apart, signal, leave_alone, applied, whose };
     Operation::Ack { worker: 0, ends: vec![end] }
 }
 

@@ -60,7 +60,10 @@ impl Sleepers {
                 let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
                 // A worker that has only slots left that are reserved looks again soon.
                 let limited = model.limits.slots > 0 && !model.may_have_reserve(job.lane);
-                if !held && !limited && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
+                if !held
+                    && !limited
+                    && !(if owned { woken(&format!("wake:{name}")) } else { anybody })
+                {
                     let id = job.id;
                     Err(format!("{name} sleeps, and could be given {id}; tokens: {wakes}"))?;
                 }

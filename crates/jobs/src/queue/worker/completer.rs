@@ -29,7 +29,7 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use mission_core::{Backoff, Failure, Outcome, Remedy};
+use mission_core::{Backoff, Failure, Outcome, Remedy, Scope};
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -42,7 +42,7 @@ use crate::queue::redis::counters::count;
 use crate::queue::redis::scripts::{Ack, Acked, Lease};
 use crate::queue::views::gateway_view;
 use crate::queue::worker::leases::{LeasedJob, Stopped};
-use crate::queue::worker::run_end::{ack, cancel};
+use crate::queue::worker::run_end::{ack, apart, cancel};
 use crate::retry::{Disposition, GatewaySignal};
 use crate::run::{Claimed, RunResult};
 
@@ -217,8 +217,14 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
 }
 
 /// Writes the end of a run for all jobs that shared it. `about` is the gateway as their document
-/// describes it.
+/// describes it. If it failed, and not because of the gateway, one of the jobs is wrong: each runs
+/// again by itself.
 async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunResult, about: &str) {
+    let is_of_job = |failure: &Failure| failure.scope != Scope::Gateway;
+    if held.len() > 1 && ran.outcome.failure().is_some_and(is_of_job) {
+        join_all(held.iter().map(|held| shared.acks.end(held.lease.clone(), apart(ran)))).await;
+        return;
+    }
     join_all(held.iter().map(|held| {
         let end = shared.settings.retry.dispose(&ran.outcome, held.attempt);
         complete(shared, held, ran, end, about)

@@ -55,6 +55,13 @@ pub(crate) fn ack(
     ack
 }
 
+/// Returns the end of a run that failed and that several jobs shared, for one of them: it runs again
+/// by itself, so that only the job that is wrong ends as such.
+pub(crate) fn apart(ran: &RunResult) -> Ack {
+    let again = (Disposition::Retry(Duration::ZERO), GatewaySignal::Nothing);
+    Ack { counts: false, reason: "apart", ..ack(ran, again, "", None) }
+}
+
 /// Returns the end of a run that was stopped because its job was cancelled.
 pub(crate) fn cancel() -> Ack {
     let words = "stopped while running; the gateway may have been changed in part";

@@ -2,7 +2,7 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 the longest time that a job may be snoozed in a row, in ms  3 the time after
 --       which a gateway that is away is given up, in ms, or 0, then per job: id, token, next
---       state, delay in ms, whether the run counts (1 or 0), reason of death, result for the
+--       state, delay in ms, whether the run counts (1 or 0), reason of death or `apart`, result for the
 --       history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
 --       blocked, busy, restarting, unreachable or nothing, and how long to leave it alone, in ms;
 --       the gateway as the document describes it, and its own description (JSON, or empty); the
@@ -139,7 +139,12 @@ local function settle(i)
   local known, about, facts = gateway(job.lane), ARGV[i + 11], ARGV[i + 12]
   if about ~= '' then known.about = about end
   if facts ~= '' then known.facts = facts end
-  widen(known, to, learnt)
+  -- The run was shared and failed: each job runs again by itself.
+  if reason == 'apart' then
+    job.apart = 1
+  else
+    widen(known, to, learnt)
+  end
   if learnt ~= '' then learn(job, learnt, tonumber(alone), failure) end
   if WAITING[to] and not job.cancel then
     if AWAY[learnt] then

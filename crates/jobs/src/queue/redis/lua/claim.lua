@@ -316,12 +316,15 @@ local function take(job, leader)
 end
 
 -- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be
--- what killed it.
+-- what killed it. Nor is one after a shared run that failed: it may be why.
 local function take_group(job, token)
-  if not MERGES[job.kind] or job.lost then return end
-  for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
+  if not MERGES[job.kind] or job.lost or job.apart then return end
+  local first = (call('ZRANK', K.subject .. job.subject, job.id) or 0) + 1
+  for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, first, first + GROUP - 2)) do
     local next = read(id, true)
-    if not next or next.state ~= 'ready' or next.lost or next.kind ~= job.kind then return end
+    if not next or next.state ~= 'ready' or next.kind ~= job.kind then return end
+    if next.lost or next.apart then return end
+    withdraw(next)
     take(next, token)
   end
 end
@@ -333,6 +336,11 @@ local function take_from(lane)
   if not first then return false, false end
   local id, took = first:sub(1, 36), false
   local job = read(id, true)
+  -- An older one may have become ready since.
+  if job and MERGES[job.kind] then
+    job = first_ready(job.subject) or job
+    withdraw(job)
+  end
   if not job then
     -- The job was removed by hand: on to the next of its subject.
     local subject = first:sub(37)
@@ -340,6 +348,9 @@ local function take_from(lane)
     offer(subject)
   elseif job.state == 'ready' and paused['kind:' .. job.kind] then
     call('ZADD', K.parked .. job.kind, rank(job), job.subject)
+  elseif MERGES[job.kind] and (gateway(lane).merging or job.lost) then
+    -- It is offered again when the run has ended, or runs alone.
+    offer(job.subject)
   elseif job.state == 'ready' then
     take_group(job, take(job))
     took = true
@@ -383,7 +394,9 @@ local function find_suspect()
       call('ZREM', K.suspects, waiting)
       if not job then call('ZREM', K.subject .. subject, waiting:sub(1, 36)) end
       offer(subject)
-    elseif may_run_alone(job, worker) then
+    elseif
+      may_run_alone(job, worker) and (not MERGES[job.kind] or first_ready(job.subject) == job)
+    then
       return job
     end
   end

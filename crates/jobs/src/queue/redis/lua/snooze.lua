@@ -13,6 +13,7 @@ local from = job.state
 if not (SNOOZABLE[from] and allowed(from, 'snoozed')) then return { 'refused', from } end
 job.snoozed_since = nil
 go(job, 'snoozed', NOW + tonumber(ARGV[5]), { by = by })
+if MERGES[job.kind] then offer(job.subject) end
 job.snoozed_by = by .. (why ~= '' and ': ' .. why or '')
 -- Idle workers have to look again, to know when this one is due.
 wake()

@@ -95,10 +95,20 @@ local function offer_job(job)
   end
 end
 
--- Offers the first job of a subject.
+-- The first job of a line that is ready.
+local function first_ready(subject)
+  for _, id in ipairs(call('ZRANGE', K.subject .. subject, 0, LINE - 1)) do
+    local job = read(id)
+    if job and job.state == 'ready' then return job end
+  end
+end
+
+-- Offers the first job of a subject. Of jobs that merge, one that waits does not keep those behind
+-- it from running: the newest entry of an agent counts, whenever an older one runs.
 local function offer(subject)
   local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
   local job = id and read(id)
+  if job and MERGES[job.kind] and not gateway(job.lane).merging then job = first_ready(subject) end
   if job then offer_job(job) end
 end
 
