@@ -73,11 +73,11 @@ impl Slots {
     /// `230 of 256 slots are taken, most by Acme (64) and Umbrella (64)`.
     #[must_use]
     pub fn in_words(&self) -> Option<String> {
-        let named = |busy: &Busy| {
+        let in_words = |busy: &Busy| {
             let name = busy.name.clone().unwrap_or_else(|| busy.gateway.to_string());
             format!("{name} ({})", number(busy.running))
         };
-        let names: Vec<String> = self.busiest.iter().map(named).collect();
+        let names: Vec<String> = self.busiest.iter().map(in_words).collect();
         let by = match &names[..] {
             [] => String::new(),
             [one] => format!(", most by {one}"),
