@@ -319,13 +319,17 @@ end
 -- what killed it. Nor is one after a shared run that failed: it may be why.
 local function take_group(job, token)
   if not MERGES[job.kind] or job.lost or job.apart then return end
-  local first = (call('ZRANK', K.subject .. job.subject, job.id) or 0) + 1
-  for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, first, first + GROUP - 2)) do
-    local next = read(id, true)
-    if not next or next.state ~= 'ready' or next.kind ~= job.kind then return end
-    if next.lost or next.apart then return end
-    withdraw(next)
-    take(next, token)
+  local is_behind, members = false, 1
+  for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, 0, LINE - 1)) do
+    local next = is_behind and members < GROUP and read(id, true)
+    if is_behind then
+      if not next or next.state ~= 'ready' or next.kind ~= job.kind then return end
+      if next.lost or next.apart then return end
+      withdraw(next)
+      take(next, token)
+      members = members + 1
+    end
+    is_behind = is_behind or id == job.id
   end
 end
 
