@@ -158,8 +158,10 @@ end
 
 -- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still
 -- there get time to renew before their leases are taken back.
+local alone_packed
 local function sweep()
-  local pulse, calm, rolled = unpack(call('MGET', K.pulse, K.calm, K.rolled))
+  local pulse, calm, rolled, turn_alone = unpack(call('MGET', K.pulse, K.calm, K.rolled, K.alone))
+  alone_packed = turn_alone or ''
   call('SET', K.pulse, NOW)
   add_up(tonumber(rolled or 0))
   forget_agents()
@@ -374,8 +376,12 @@ local SUSPECTS, REST, held = 128, 600000, tonumber(ARGV[9])
 -- Whose turn it is to run a job alone: worker, id, lane, since when, until when unless the worker
 -- looks again, and the token if the job runs; or only `rest`, the time until which others come
 -- first.
-local readable, alone = pcall(cmsgpack.unpack, call('GET', K.alone) or '')
-if not readable or type(alone) ~= 'table' or not (alone.rest or alone.till) then alone = {} end
+local alone
+local function read_turn()
+  local readable, turn_alone = pcall(cmsgpack.unpack, alone_packed)
+  readable = readable and type(turn_alone) == 'table' and (turn_alone.rest or turn_alone.till)
+  alone = readable and turn_alone or {}
+end
 
 local function save_alone(known)
   alone = known
@@ -463,9 +469,11 @@ for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
 end
 prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]), 0)
 
+read_turn()
 check_turn()
 local rest = alone.rest or 0
-if not alone.id and wanted > 0 and (rest <= NOW or rest > NOW + REST) then stand_aside() end
+local has_rested = rest <= NOW or rest > NOW + REST
+if not alone.id and wanted > 0 and has_rested then stand_aside() end
 local aside = run_alone()
 
 -- The last slots of a worker are kept for lanes that run nothing yet, or not much and whose gateway
@@ -512,7 +520,7 @@ for _, lane in ipairs(passed_over) do
 end
 
 -- There is nothing else to do.
-if #taken == 0 and places > 0 and held == 0 and not alone.id then
+if #taken == 0 and places > 0 and held == 0 and not alone.id and not has_rested then
   stand_aside()
   aside = run_alone()
 end
