@@ -16,6 +16,7 @@ mod crash;
 mod doctor;
 mod documents;
 mod eviction;
+mod fairness;
 mod faults;
 mod fleet;
 mod fuzzing;

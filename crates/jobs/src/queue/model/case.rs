@@ -237,8 +237,7 @@ impl<'a> Case<'a> {
         self.model.unreserved = None;
         self.model.forget_groups();
         if runs < wanted && !batch.alone {
-            let wait = batch.next_due.map(millis);
-            self.sleepers.sleep(worker, wait);
+            self.sleepers.sleep(worker, batch.next_due.map(millis));
         } else if wanted > 0 {
             self.sleepers.rouse(worker);
         }
