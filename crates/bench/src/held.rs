@@ -15,8 +15,9 @@ use super::load;
 use super::slow::Slow;
 use super::workers::{Tally, Worker, done};
 
-/// The jobs per gateway: few enough to stay below the limit of a lane.
-const PER_GATEWAY: usize = 8;
+/// The jobs per gateway. More would not all run at once before a gateway has answered, and those of
+/// the last slots would not at all.
+const PER_GATEWAY: usize = 1;
 /// The time within which all jobs must begin, and end: a minimum, and an addition per job.
 const WITHIN: Duration = Duration::from_secs(60);
 const EACH_WITHIN: Duration = Duration::from_millis(5);
