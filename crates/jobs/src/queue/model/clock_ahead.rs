@@ -7,6 +7,7 @@ use mission_test_support::RedisServer;
 
 use super::{CLOCK, DOCUMENT};
 use crate::envelope::Envelope;
+use crate::queue::redis::claim::Room;
 use crate::queue::redis::connection::Connection;
 use crate::queue::redis::scripts::Scripts;
 use crate::queue::views::explain::clock_ahead;
@@ -25,7 +26,8 @@ async fn a_job_that_was_delayed_by_a_clock_ahead_says_so_and_can_be_run_by_hand(
         server.tell::<()>(&format!("SET {{test}}:test-clock {now}")).await;
     };
     let claim = async || {
-        let batch = queue.scripts.claim("w", 1, &Settings::default()).await.unwrap();
+        let room = Room { wanted: 1, ..Room::default() };
+        let batch = queue.scripts.claim("w", room, &Settings::default()).await.unwrap();
         batch.jobs.len()
     };
 
