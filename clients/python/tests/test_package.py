@@ -26,10 +26,11 @@ def test_a_wheel_has_types_scripts_and_the_schema(folder: Path) -> None:
     (wheel,) = folder.glob("mission_worker_client-*.whl")
     with zipfile.ZipFile(wheel) as files:
         names = set(files.namelist())
-        enqueue = files.read("mission_worker/enqueue.lua")
+        scripts = {name: files.read(f"mission_worker/{name}") for name in ("enqueue.lua", "connection.lua")}
     expected = {"py.typed", "get.lua", "job.schema.json", "client.py"}
     assert {f"mission_worker/{name}" for name in expected} <= names
-    assert enqueue == (CLIENT / "src/mission_worker/enqueue.lua").read_bytes()
+    for name, script in scripts.items():
+        assert script == (CLIENT / "src/mission_worker" / name).read_bytes()
     assert not any(name.startswith("tests") for name in names)
 
 

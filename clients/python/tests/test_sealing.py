@@ -12,7 +12,7 @@ from conftest import PATIENCE, RedisServer, Worker
 from nacl import bindings
 
 from mission_worker import Agent, Client, Gateway, ProvisionMain
-from mission_worker.seal import Keyring
+from mission_worker.seal import Keyring, fingerprint
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -75,6 +75,15 @@ def test_the_form_is_the_one_that_workers_open() -> None:
     aad = f"mission-worker|{UUID(int=7)}|{UUID(int=8)}|auth_token|true||wss://host/x".encode()
     again = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(b"a secret", aad, nonce, bytes(range(32)))
     assert sealed.endswith(base64.b64encode(nonce + again).decode())
+
+
+def test_fingerprints_of_connections_are_those_of_the_workers() -> None:
+    # The same texts stand in the tests of the crate.
+    gateway = {"id": str(UUID(int=7)), "url": "wss://host/x", "token": "a secret", "name": "Berlin", "revision": 3}
+    plain = fingerprint({"gateway": gateway})
+    assert plain == "be9cf8a6bf7f6ad2c6774fd867dbbce8"
+    assert Keyring(KEY).fingerprint(plain) == "5075d1f03e6dde2a4de4e2aa543d343a"
+    assert fingerprint({"gateway": {"id": str(UUID(int=7))}}) == Keyring(KEY).fingerprint("") == ""
 
 
 @pytest.mark.parametrize("keys", ["", " ", "hunter2", f"{KEY},hunter2", KEY[:-8]])

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::kinds;
-use crate::seal::Keyring;
+use crate::seal::{Keyring, fingerprint};
 
 /// The version of the stored form of a job whose document is not sealed.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -64,6 +64,9 @@ pub struct Envelope {
     pub(crate) revision: Option<u64>,
     /// The heartbeats of a heartbeat-sync by agent, as JSON.
     pub(crate) heartbeats: Option<String>,
+    /// The fingerprint of the connection, or empty if the document has none; see
+    /// [`crate::seal::fingerprint`].
+    pub(crate) fingerprint: Payload,
     /// The document, byte for byte as it was given but for a byte order mark, until it is sealed.
     pub payload: Payload,
 }
@@ -90,6 +93,7 @@ impl Envelope {
             revision: content["gateway"]["revision"].as_u64(),
             heartbeats: (kind == Kind::HeartbeatSync && !heartbeats.is_empty())
                 .then(|| json!(heartbeats).to_string()),
+            fingerprint: fingerprint::of(&content).into_bytes().into(),
             payload: without_mark(document).to_vec().into(),
         })
     }
@@ -126,6 +130,7 @@ impl Envelope {
     /// calls this.
     pub(crate) fn sealed(&self, keyring: &Keyring) -> Self {
         let mut sealed = self.clone();
+        sealed.fingerprint = keyring.fingerprint(self.fingerprint.expose()).into_bytes().into();
         if let Some(document) = keyring.seal(self.payload.expose()) {
             sealed.version = SEALED_VERSION;
             sealed.payload = document.into();

@@ -10,6 +10,7 @@
 //! A [`Keyring`] has any number of keys: the first one seals, and all of them open. A key is
 //! rotated in three steps: put the new key first, reseal everything, remove the old key.
 
+pub(crate) mod fingerprint;
 mod open_error;
 
 use std::fmt;
@@ -46,6 +47,8 @@ pub struct Keyring {
 
 struct Key {
     id: String,
+    /// The beginning of a digest that nobody without the key can compute.
+    digest: Sha256,
     cipher: XChaCha20Poly1305,
 }
 
@@ -87,8 +90,10 @@ impl Key {
         let digest = Sha256::digest([b"mission-worker key id\0".as_slice(), bytes].concat());
         let first = digest.first_chunk().expect("a digest has 32 bytes");
         let id = format!("{:08x}", u32::from_be_bytes(*first));
+        let digest = Sha256::new_with_prefix(b"mission-worker fingerprint\0");
         Self {
             id,
+            digest: digest.chain_update(bytes),
             cipher: XChaCha20Poly1305::new_from_slice(bytes).expect("the length was checked"),
         }
     }

@@ -4,6 +4,7 @@
 mod alone;
 mod cancelling;
 mod clocks;
+mod connection_records;
 mod connections;
 mod documents;
 mod draining;

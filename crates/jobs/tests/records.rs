@@ -20,7 +20,7 @@ use crate::worker::{
 
 /// Returns a provisioning of agent 1 of gateway 1 with these members of the document changed, by
 /// JSON pointer.
-fn document(changes: &[(&str, Value)]) -> Envelope {
+pub(crate) fn document(changes: &[(&str, Value)]) -> Envelope {
     let id = Uuid::from_u128(1);
     let mut document = json!({
         "version": 1,
@@ -41,7 +41,7 @@ fn document(changes: &[(&str, Value)]) -> Envelope {
     Envelope::new(document.to_string().as_bytes()).unwrap()
 }
 
-fn agent(number: u128) -> (&'static str, Value) {
+pub(crate) fn agent(number: u128) -> (&'static str, Value) {
     ("/agent/id", json!(Uuid::from_u128(number)))
 }
 
@@ -51,7 +51,7 @@ fn edit(changes: &[(&str, Value)]) -> Envelope {
     document(&[&update, changes].concat())
 }
 
-fn provision(claimed: &Claimed) -> Provision {
+pub(crate) fn provision(claimed: &Claimed) -> Provision {
     let Job::Provision(job) = &claimed.job else { panic!("{claimed:?}") };
     (**job).clone()
 }
@@ -60,12 +60,12 @@ fn token(job: &Provision) -> Option<&str> {
     job.auth_token.as_ref().map(ExposeSecret::expose_secret)
 }
 
-async fn pause(queue: &Queue) {
+pub(crate) async fn pause(queue: &Queue) {
     queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
 }
 
 /// Resumes the queue, and returns its runs once that many jobs are done.
-async fn runs_until_done(queue: &Queue, count: u64) -> Runs {
+pub(crate) async fn runs_until_done(queue: &Queue, count: u64) -> Runs {
     let runs = Runs::default();
     let _worker = Worker::start(queue, brisk(), runs.handler(|_| done()));
     queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();

@@ -110,9 +110,8 @@ async fn a_sealed_token_is_not_sent_to_a_connection_that_somebody_has_made_up() 
     let record = reaches(&queue, job.id, State::Blocked).await;
     assert_eq!(record.failure.unwrap().code, "unsealed_connection");
 
-    // A producer with the key may move the gateway.
+    // A producer with the key may move the gateway, which frees the job.
     put(&queue, &moved("secret-gateway")).await;
-    queue.retry(job.id, false, &by("test"), "").await.unwrap();
     reaches(&queue, job.id, State::Done).await;
 }
 

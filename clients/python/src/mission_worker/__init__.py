@@ -33,7 +33,7 @@ from .job import (
     User,
     Wake,
 )
-from .record import ENDED, Enqueued, Failure, JobRecord, Remedy, Run, State
+from .record import ENDED, Enqueued, Failure, JobRecord, Remedy, Run, State, StoredConnection
 
 __all__ = [
     "ENDED",
@@ -66,6 +66,7 @@ __all__ = [
     "Remedy",
     "Run",
     "State",
+    "StoredConnection",
     "User",
     "Wake",
     "parse_job",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -15,7 +15,8 @@ from uuid import UUID
 from . import wire
 from .errors import ConnectionLost, JobNotFound, QueueError, ScriptMissing
 from .event import Event
-from .record import Enqueued, JobRecord
+from .job import Gateway
+from .record import Enqueued, JobRecord, StoredConnection
 from .seal import Keyring
 from .wire import Document, Keys, Script, When
 
@@ -49,6 +50,18 @@ def enqueue(
         # The request may have succeeded anyway. The jobs keep their ids, and an id is stored once.
         again = _script(wire.ENQUEUE, keys, words)
     return wire.enqueued(ids, (yield from again))
+
+
+def put_gateway(
+    keys: Keys, gateway: Gateway | Mapping[str, Any], keyring: Keyring | None, by: str, why: str
+) -> Flow[StoredConnection]:
+    """Store the connection of a gateway. The same call can be sent twice."""
+    words = wire.connection(gateway, keyring, by, why)
+    try:
+        return wire.stored_connection((yield from _script(wire.CONNECTION, keys, words)))
+    except ConnectionLost:
+        again = _script(wire.CONNECTION, keys, words)
+    return wire.stored_connection((yield from again))
 
 
 def get(keys: Keys, job_id: UUID | str) -> Flow[JobRecord | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -15,7 +15,8 @@ from . import _flows
 from ._flows import Command, Flow, Stream
 from .errors import MissionError, translate
 from .event import Event
-from .record import Enqueued, JobRecord
+from .job import Gateway
+from .record import Enqueued, JobRecord, StoredConnection
 from .seal import Keyring
 from .wire import Document, Duration, Keys, When
 
@@ -110,6 +111,18 @@ class AsyncClient:
         if isinstance(job, (list, tuple)):
             return await self._run(_flows.enqueue(self._keys, job, when, self._keyring, listed=True))
         return (await self._run(_flows.enqueue(self._keys, [job], when, self._keyring, listed=False)))[0]  # type: ignore[list-item]
+
+    async def put_gateway(
+        self, gateway: Gateway | Mapping[str, Any], *, by: str = "backend", why: str = ""
+    ) -> StoredConnection:
+        """Check and store the connection of a gateway, which all of its jobs use from then on.
+
+        Jobs may then name the gateway by its id alone. If the connection is another one than before, blocked jobs of
+        the gateway are tried again. `by` and `why` are for the audit.
+
+        Raises `InvalidJob`, `QueueUnavailable`, `ProtocolMismatch`.
+        """
+        return await self._run(_flows.put_gateway(self._keys, gateway, self._keyring, by, why))
 
     async def get(self, job_id: UUID | str) -> JobRecord | None:
         """Return a job; none if it does not exist, or no longer exists."""

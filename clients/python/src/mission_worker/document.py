@@ -91,6 +91,12 @@ def to_document(job: Job) -> dict[str, Any]:
     return {"version": 1, "kind": str(job.kind), **_members(job)}
 
 
+def of_gateway(gateway: Gateway | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document that stores a gateway's connection: a heartbeat-sync without agents."""
+    members = _members(gateway) if isinstance(gateway, Gateway) else gateway
+    return {"version": 1, "kind": str(Kind.HEARTBEAT_SYNC), "gateway": members, "agents": []}
+
+
 def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
     """Check a job or a document. Returns its text, byte for byte as given if it was text, and its content.
 

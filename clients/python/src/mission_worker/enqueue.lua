@@ -1,38 +1,33 @@
 -- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
-local K, queue
-local function name_keys(prefix)
-  if queue == prefix then return end
-  queue = prefix
-  K = {
-    job = prefix .. ':job:',
-    state = prefix .. ':state:',
-    layout = prefix .. ':layout',
-    seq = prefix .. ':seq',
-    turn = prefix .. ':turn',
-    subject = prefix .. ':subject:',
-    later = prefix .. ':later:',
-    latest = prefix .. ':latest:',
-    lane = prefix .. ':lane:',
-    gateway = prefix .. ':gateway',
-    gateways = prefix .. ':gateways',
-    lanes = prefix .. ':lanes',
-    own = prefix .. ':own:',
-    held = prefix .. ':held',
-    blocked = prefix .. ':blocked:',
-    agents = prefix .. ':agents',
-    connections = prefix .. ':connections',
-    heartbeats = prefix .. ':heartbeats:',
-    group = prefix .. ':group:',
-    groups = prefix .. ':groups',
-    failures = prefix .. ':failures',
-    expiry = prefix .. ':expiry',
-    suspects = prefix .. ':suspects',
-    idem = prefix .. ':idem:',
-    wake = prefix .. ':wake',
-    events = prefix .. ':events',
-    minute = prefix .. ':minute:',
-  }
-end
+local K = {
+  job = KEYS[1] .. ':job:',
+  state = KEYS[1] .. ':state:',
+  layout = KEYS[1] .. ':layout',
+  seq = KEYS[1] .. ':seq',
+  turn = KEYS[1] .. ':turn',
+  subject = KEYS[1] .. ':subject:',
+  later = KEYS[1] .. ':later:',
+  latest = KEYS[1] .. ':latest:',
+  lane = KEYS[1] .. ':lane:',
+  gateway = KEYS[1] .. ':gateway',
+  gateways = KEYS[1] .. ':gateways',
+  lanes = KEYS[1] .. ':lanes',
+  own = KEYS[1] .. ':own:',
+  held = KEYS[1] .. ':held',
+  blocked = KEYS[1] .. ':blocked:',
+  reconnected = KEYS[1] .. ':reconnected',
+  agents = KEYS[1] .. ':agents',
+  connections = KEYS[1] .. ':connections',
+  heartbeats = KEYS[1] .. ':heartbeats:',
+  group = KEYS[1] .. ':group:',
+  groups = KEYS[1] .. ':groups',
+  failures = KEYS[1] .. ':failures',
+  expiry = KEYS[1] .. ':expiry',
+  idem = KEYS[1] .. ':idem:',
+  wake = KEYS[1] .. ':wake',
+  events = KEYS[1] .. ':events',
+  minute = KEYS[1] .. ':minute:',
+}
 local NEXT = {
   new = { scheduled = true, ready = true, superseded = true, },
   scheduled = { ready = true, dead = true, superseded = true, cancelled = true, },
@@ -61,12 +56,9 @@ local function now()
   local clock = redis.call('TIME')
   return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
--- The functions that all scripts share. The generated tables come before it: K (keys, which
--- `name_keys` sets), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and
--- `now` (Redis's clock in ms). KEYS and ARGV are those of the call.
---
--- A function library keeps these definitions between calls, so nothing of a call may stand in them:
--- `begin` in run.lua makes everything anew that belongs to a call.
+-- The functions that all scripts share. The generated tables come before it: K (keys), NEXT,
+-- RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in
+-- ms).
 --
 -- A script checks before it writes, because Redis does not undo what a failing script has done.
 -- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
@@ -75,16 +67,15 @@ end
 -- out of them, as are the numbers of a lane that are 0.
 
 local call = redis.call
--- The time of the call in ms, also as text.
-local NOW, NOW_TEXT
+local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
--- Making it is slow, and most of a call are the same few.
-local texts
+-- Making it is slow, and most are the same few.
+local texts = {}
 local function text(number)
   local known = texts[number]
   if not known then
@@ -93,13 +84,14 @@ local function text(number)
   end
   return known
 end
+local NOW_TEXT = text(NOW)
 
 -- Jobs --------------------------------------------------------------------------------------------
 
 -- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
 -- in, what has to be written of them (fields and values, of which `job` and its value are the
 -- first), and new places in the lists of states.
-local jobs, payloads, listed, unsaved, moved
+local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
 
 -- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
 local function read(id, with_payload)
@@ -134,7 +126,7 @@ end
 
 -- What the queue knows of gateways, for those that were asked for; and records that were read but
 -- not looked at yet.
-local lanes, packed_lanes
+local lanes, packed_lanes = {}, {}
 
 -- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
 -- changed of it is written.
@@ -160,7 +152,7 @@ local function less(number) return number and number > 1 and number - 1 or nil e
 -- Failures ----------------------------------------------------------------------------------------
 
 -- By key: what is known of groups of failures, and the groups that jobs have left.
-local groups, left_groups
+local groups, left_groups = {}, {}
 
 -- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known,
 -- the method, until it is done, replaced or cancelled, or fails in another way.
@@ -210,7 +202,7 @@ end
 
 -- Numbers -----------------------------------------------------------------------------------------
 
-local numbers, metered
+local numbers, metered = {}, {}
 
 -- The next number of a counter.
 local function next_of(key)
@@ -231,7 +223,7 @@ end
 
 -- Wakes -------------------------------------------------------------------------------------------
 
-local wakes, MYSELF
+local wakes, MYSELF = {}, nil
 
 -- Wakes any idle worker, or that one. A token is enough: who takes it looks at everything.
 local function wake(worker)
@@ -244,7 +236,7 @@ end
 -- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
 -- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
 -- without going through it.
-local left, served, offered
+local left, served, offered = {}, {}, {}
 
 local function join_rotation(key, lane)
   offered[key] = offered[key] or {}
@@ -265,7 +257,7 @@ end
 
 -- By subject and lane: the records of agents and of connections that were read (false if there is
 -- none), and those that have changed.
-local agents, connections, changed_agents, changed_connections
+local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
 
 -- The fields of records that are numbers. All others are texts.
 local COUNTS = { seq = true, generation = true, observed = true, revision = true }
@@ -386,7 +378,7 @@ local function write_meters()
   call('PEXPIRE', key, MINUTES_KEPT)
 end
 
-local emitted
+local emitted = false
 
 local function flush()
   write_states()
@@ -419,13 +411,13 @@ end
 local function member(name, value) return value and ',"' .. name .. '":' .. value or '' end
 
 -- Most of what is quoted is the name of one worker.
-local in_quotes
+local in_quotes = {}
 local function quoted(value)
   if value and not in_quotes[value] then in_quotes[value] = cjson.encode(value) end
   return in_quotes[value]
 end
 
-local NOTHING = {}
+local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
 
 -- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may
 -- hold anything.
@@ -444,9 +436,7 @@ local function emit_job(job, from, to, at, more)
       .. rest
   end
   emit(
-    '{"v":1,"event":"job","at_ms":'
-      .. NOW_TEXT
-      .. ',"id":"'
+    NOW_JSON
       .. job.id
       .. '","kind":"'
       .. job.kind
@@ -511,23 +501,33 @@ local function copy(record)
   return after
 end
 
+-- Lanes whose gateways have got another connection in this call.
+local reconnected = {}
+
 -- The connection of the newest document that has one is in force, unless its producer says that it
--- is an older one.
-local function record_connection(job)
-  if not (job.parts or ''):find('c', 1, true) then return end
+-- is an older one. Fingerprints tell connections apart; a document without one counts as having the
+-- same. Returns whether it is in force now.
+local function record_connection(job, fingerprint)
+  if not (job.parts or ''):find('c', 1, true) then return false end
   local before = connection(job.lane) or {}
   local revision = job.revision or before.revision
   if
     (revision or 0) < (before.revision or 0)
     or revision == before.revision and job.seq < (before.seq or 0)
   then
-    return
+    return false
   end
-  save_connection(
-    job.lane,
-    { revision = revision, seq = job.seq, document = job.id, subject = job.subject }
-  )
+  save_connection(job.lane, {
+    revision = revision,
+    seq = job.seq,
+    document = job.id,
+    subject = job.subject,
+    at = NOW_TEXT,
+    fingerprint = fingerprint or before.fingerprint,
+  })
   if before.document then release_document(job.lane, before.subject, before.document) end
+  if fingerprint and fingerprint ~= before.fingerprint then reconnected[job.lane] = true end
+  return true
 end
 
 -- Merges a job's document into the record of its agent. Returns whether the document is the newest.
@@ -583,8 +583,8 @@ end
 -- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
 -- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due.
 -- Returns whether the document is the newest of its agent.
-local function record_document(job, heartbeats)
-  record_connection(job)
+local function record_document(job, heartbeats, fingerprint)
+  record_connection(job, fingerprint)
   if MERGES[job.kind] then record_heartbeats(job, heartbeats) end
   return MERGES[job.kind] or job.kind == 'cleanup' or record_agent(job)
 end
@@ -619,9 +619,7 @@ local function rank(job) return job.rank or job.priority * RANKS + job.seq end
 local function offered_as(job) return job.id .. job.subject end
 
 -- Offers a job no more that could have run.
-local function withdraw(job)
-  call('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
-end
+local function withdraw(job) call('ZREM', K.lane .. job.lane, offered_as(job)) end
 
 -- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
 -- leased; NOW otherwise. `more`, all optional: reason, failure (JSON), superseded_by, by (who did
@@ -685,35 +683,21 @@ local function offer_job(job)
   -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
   -- waits for them.
   local waits = MERGES[job.kind] and gateway(job.lane).merging
-  if job.state == 'ready' and not waits and job.lost then
-    -- It runs alone; see claim.lua.
-    call('ZADD', K.suspects, rank(job), offered_as(job))
-    wake()
-  elseif job.state == 'ready' and not waits then
+  if job.state == 'ready' and not waits then
     call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
     offer_lane(job.lane)
   end
 end
 
--- The first job of a line that is ready.
-local function first_ready(subject)
-  for _, id in ipairs(call('ZRANGE', K.subject .. subject, 0, LINE - 1)) do
-    local job = read(id)
-    if job and job.state == 'ready' then return job end
-  end
-end
-
--- Offers the first job of a subject. Of jobs that merge, one that waits does not keep those behind
--- it from running: the newest entry of an agent counts, whenever an older one runs.
+-- Offers the first job of a subject.
 local function offer(subject)
   local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
   local job = id and read(id)
-  if job and MERGES[job.kind] and not gateway(job.lane).merging then job = first_ready(subject) end
   if job then offer_job(job) end
 end
 
 -- By id of the newer job.
-local replaced
+local replaced = {}
 
 -- A newer job takes the place of an older one that does not run. What must not get lost of it is in
 -- the agent's record.
@@ -729,10 +713,8 @@ end
 
 local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
 
--- How many more jobs of lines that merge a call looks at.
-local to_look_at
-
 -- A job joins the line of its subject, and settles what becomes of older ones there.
+local to_look_at = 500
 local function join_line(job)
   -- The lines of jobs that merge can be long; those of others never are.
   local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE
@@ -781,41 +763,60 @@ local function arrive(job)
   end
 end
 
--- How every script begins and ends. Comes after transitions.lua.
-
-local function begin()
-  name_keys(KEYS[1])
-  NOW, texts = now(), {}
-  NOW_TEXT = text(NOW)
-  jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
-  lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
-  numbers, metered, wakes, MYSELF = {}, {}, {}, nil
-  left, served, offered = {}, {}, {}
-  agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
-  emitted, in_quotes, replaced, to_look_at = false, {}, {}, 500
+-- The gateway may be called again.
+local function unhold(lane)
+  local known = gateway(lane)
+  put(known, 'failures', nil)
+  put(known, 'away_since', nil)
+  if known.held_until then
+    known.held_until = nil
+    call('ZREM', K.held, lane)
+  end
 end
 
--- Runs a script, and writes what it has changed even if it fails half-way, so that everything it
--- did until then is complete.
-local function execute(main, writes)
-  begin()
-  local layout = call('GET', K.layout)
-  -- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
-  if layout == '1' and writes then call('SET', K.layout, LAYOUT) end
-  if layout and layout ~= LAYOUT and layout ~= '1' then
-    return redis.error_reply(
-      'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
-    )
+-- Frees the jobs that a gateway refused with a former connection. Comes after transitions.lua.
+
+-- How many jobs a call frees at most.
+local FREED_AT_ONCE = 20
+
+-- Makes jobs ready that the gateway of a lane had refused by that time. Each of them is tried once
+-- for that, because it leaves the list. Returns how many were looked at.
+local function free_lane(lane, by, most)
+  local refused = call('ZRANGEBYSCORE', K.blocked .. lane, '-inf', by, 'LIMIT', 0, most)
+  for _, id in ipairs(refused) do
+    local job = read(id)
+    if job and job.state == 'blocked' then
+      go(job, 'ready')
+      offer(job.subject)
+    else
+      call('ZREM', K.blocked .. lane, id)
+    end
   end
-  local ok, answer = pcall(main)
-  if writes then flush() end
-  if ok then return answer end
-  if type(answer) == 'table' then answer = answer.err or '' end
-  -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
-  -- script, by which a caller learns that a function is missing.
-  local why = tostring(answer):gsub('^%-', '')
-  local code = why:match('^(%u+) ')
-  return redis.error_reply(code and code ~= 'ERR' and why or 'SCRIPT ' .. why)
+  return #refused
+end
+
+-- Gateways have got other connections in this call. Their lanes are tried at once, and so are the
+-- jobs that were refused: some of them now, the rest when workers claim.
+local function free_reconnected()
+  local rest = FREED_AT_ONCE
+  for lane in pairs(reconnected) do
+    local known = gateway(lane)
+    unhold(lane)
+    if known.ready then offer_lane(lane) end
+    if known.blocked then
+      if rest > 0 then rest = rest - free_lane(lane, '+inf', rest) end
+      if rest == 0 then call('ZADD', K.reconnected, NOW, lane) end
+    end
+  end
+  if rest == 0 then wake() end
+end
+
+local layout = redis.call('GET', K.layout)
+-- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
+if layout == '1' then redis.call('SET', K.layout, LAYOUT) end
+if layout and layout ~= LAYOUT and layout ~= '1' then
+  return redis.error_reply('LAYOUT the queue is of layout ' .. layout
+    .. ', this program knows ' .. LAYOUT)
 end
 local function main()
 -- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.
@@ -823,14 +824,15 @@ local function main()
 -- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts,
 --       delay in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms,
 --       the parts of the document as letters, generation of its agent or empty, revision of its
---       gateway or empty, heartbeats by agent (JSON, or empty), payload
+--       gateway or empty, heartbeats by agent (JSON, or empty), fingerprint of its connection or
+--       empty, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
 --   replaced}. A job whose id or idempotency key already exists is left as it is.
--- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
---   caller sends at most 50 jobs.
+-- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject, and 6
+--   for each job that another connection sets free, at most 20; the caller sends at most 50 jobs.
 
 -- A document has 1 MiB at most, and is longer once it is sealed.
-local WIRE, VALUES, MAX_PAYLOAD = '2', 16, 1088 * 1024
+local WIRE, VALUES, MAX_PAYLOAD = '2', 17, 1088 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
 if ARGV[1] ~= WIRE then
   return wrong('wire version ' .. WIRE .. ' is spoken here, not ' .. tostring(ARGV[1]))
@@ -868,7 +870,10 @@ local function unfit(i)
       return 'value ' .. (place + 1) .. ' is no whole number below 10^15'
     end
   end
-  if #ARGV[i + 14] > MAX_PAYLOAD or #ARGV[i + 15] > MAX_PAYLOAD then
+  if #ARGV[i + 15] > 64 or ARGV[i + 15]:find('%X') then
+    return 'the fingerprint is not at most 64 hex digits'
+  end
+  if #ARGV[i + 14] > MAX_PAYLOAD or #ARGV[i + 16] > MAX_PAYLOAD then
     return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes'
   end
 end
@@ -901,7 +906,7 @@ local function store(i)
     idempotency_key = optional(arg(9)),
   }
   jobs[job.id] = job
-  save(job, 'payload', arg(15))
+  save(job, 'payload', arg(16))
   local _, before = newest_of(
     call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
   )
@@ -912,7 +917,7 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  if not record_document(job, arg(14)) then
+  if not record_document(job, arg(14), optional(arg(15))) then
     go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
@@ -935,6 +940,7 @@ for i = 2, #ARGV, VALUES do
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
+free_reconnected()
 for lane in pairs(came) do
   call('ZADD', K.gateways, NOW, lane)
 end
@@ -946,5 +952,9 @@ end
 return answer
 
 end
-
-return execute(main, true)
+local ok, answer = pcall(main)
+flush()
+if ok or type(answer) == 'table' then return answer end
+-- The server's own errors begin with a code in capitals.
+local why = tostring(answer):gsub('^%-', '')
+return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)

@@ -59,6 +59,19 @@ class Enqueued:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredConnection:
+    """The result of storing a gateway's connection."""
+
+    stored: bool
+    """False if a newer revision is in force, so that nothing was stored."""
+    changed: bool
+    """True if the gateway has another address, token or way of checking its certificate now. Its blocked jobs are tried
+    again."""
+    revision: int | None
+    """The revision that is in force now, if the producer counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Remedy:
     """The way out of a failure, as data; `Failure.action` is its text."""
 

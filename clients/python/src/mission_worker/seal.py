@@ -1,4 +1,7 @@
-"""Seals the secrets of a job document before they reach Redis. See docs/protocol.md of the project."""
+"""Seals the secrets of a job document before they reach Redis, and makes fingerprints of connections.
+
+See docs/protocol.md of the project.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from ._schema import is_blank
+
 _MARK = "sealed:"
 _KEY_BYTES, _NONCE_BYTES = 32, 24
+_DIGITS = 32
 
 
 class Keyring:
@@ -48,9 +54,7 @@ class Keyring:
         """Seal the secrets of a checked document. Returns whether there were any."""
         gateway = dict(content["gateway"])
         sealed = {**content, "gateway": gateway}
-        url = str(gateway.get("url") or "")
-        any_certificate = "true" if gateway.get("allow_insecure_tls") is True else "false"
-        goes_to = f"{any_certificate}|{gateway.get('tls_fingerprint') or ''}|{url}"
+        url, goes_to = str(gateway.get("url") or ""), _goes_to(gateway)
         agent = _id(content.get("agent"))
         places = [
             (sealed, "auth_token", f"{agent}|auth_token|{goes_to}"),
@@ -66,10 +70,32 @@ class Keyring:
                 any_sealed = True
         return (json.dumps(sealed, ensure_ascii=False).encode(), True) if any_sealed else (text, False)
 
+    def fingerprint(self, plain: str) -> str:
+        """Return a fingerprint that only holders of the key can compute."""
+        return _digest(b"mission-worker fingerprint\0" + self._key + plain.encode()) if plain else ""
+
     def _sealed(self, context: str, secret: str) -> str:
         nonce = os.urandom(_NONCE_BYTES)
         hidden = self._encrypt(secret.encode(), context.encode(), nonce, self._key)
         return f"{_MARK}{self.id}:{base64.b64encode(nonce + hidden).decode()}"
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Return the fingerprint of a checked document's connection, as it is without a key; empty if it has none."""
+    gateway = content["gateway"]
+    if is_blank(gateway.get("url")):
+        return ""
+    place = f"mission-worker|{_id(gateway)}||gateway.token|{_goes_to(gateway)}"
+    return _digest(f"{place}|{gateway.get('token') or ''}".encode())
+
+
+def _goes_to(gateway: Mapping[str, Any]) -> str:
+    any_certificate = "true" if gateway.get("allow_insecure_tls") is True else "false"
+    return f"{any_certificate}|{gateway.get('tls_fingerprint') or ''}|{gateway.get('url') or ''}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def _id(part: Mapping[str, Any] | None) -> str:

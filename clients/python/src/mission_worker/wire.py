@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from uuid import UUID
 
 from . import document
 from ._schema import is_blank
-from .errors import InvalidJob, QueueError
-from .job import Action, Job, Kind
-from .record import Enqueued
-from .seal import Keyring
+from .errors import UNPRINTABLE, InvalidJob, QueueError
+from .job import Action, Gateway, Job, Kind
+from .record import Enqueued, StoredConnection
+from .seal import Keyring, fingerprint
 
 WIRE_VERSION = 2
 """Version of the arguments of `enqueue.lua`."""
@@ -53,6 +54,7 @@ class Script:
 
 
 ENQUEUE = Script("enqueue.lua")
+CONNECTION = Script("connection.lua")
 GET = Script("get.lua")
 
 
@@ -121,10 +123,33 @@ def arguments(
         size += len(text)
         version = SEALED_VERSION if is_sealed else ENVELOPE_VERSION
         words += [str(job_id), version, content["kind"], lane, subject, MAX_ATTEMPTS]
-        words += [delay, priority, expiry, key, life, _parts(content), *_numbers(content), _heartbeats(content), text]
+        words += [delay, priority, expiry, key, life, _parts(content), *_numbers(content), _heartbeats(content)]
+        words += [_fingerprint(content, keyring), text]
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes of documents are too many for one call; send {MAX_BYTES} at most")
     return ids, words
+
+
+def connection(gateway: Gateway | Mapping[str, Any], keyring: Keyring | None, by: str, why: str) -> list[Any]:
+    """Check a connection and seal its token. Returns the arguments of `connection.lua`."""
+    text, content = document.read(document.of_gateway(gateway))
+    _, revision = _numbers(content)
+    lane, _ = _place(content)
+    mark = _fingerprint(content, keyring)
+    if keyring:
+        text, _ = keyring.seal(content, text)
+    return [*_author(by, why), lane, str(new_id()), revision, mark, text]
+
+
+def stored_connection(answer: Any) -> StoredConnection:
+    """Read the answer of `connection.lua`."""
+    try:
+        result, revision = (_text(value) for value in answer)
+        return StoredConnection(
+            stored=result != "outdated", changed=result == "changed", revision=int(revision) if revision else None
+        )
+    except (TypeError, ValueError) as error:
+        raise QueueError(f"the script connection answered something unknown ({error})") from error
 
 
 def enqueued(ids: Sequence[UUID], answer: Any) -> list[Enqueued]:
@@ -204,6 +229,19 @@ def _numbers(content: Mapping[str, Any]) -> tuple[int | str, int | str]:
     given = (content.get("agent") or {}).get("generation"), content["gateway"].get("revision")
     generation, revision = ("" if number is None else number for number in given)
     return generation, revision
+
+
+def _fingerprint(content: Mapping[str, Any], keyring: Keyring | None) -> str:
+    """Return the fingerprint of a connection, with the key mixed in if there is one."""
+    plain = fingerprint(content)
+    return keyring.fingerprint(plain) if keyring else plain
+
+
+def _author(by: str, why: str) -> tuple[str, str, str]:
+    """Return author, origin and reason for the audit, each on one line of some length."""
+    texts = ((by, 100), (f"python {socket.gethostname()}", 100), (why, 500))
+    name, origin, reason = (UNPRINTABLE.sub(" ", text)[:longest].strip() for text, longest in texts)
+    return name, origin, reason
 
 
 def _heartbeats(content: Mapping[str, Any]) -> str:

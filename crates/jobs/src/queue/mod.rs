@@ -44,11 +44,12 @@ use uuid::Uuid;
 
 pub use admin::actor::Author;
 pub use admin::audit::AuditEntry;
+pub use admin::gateways::{GatewayConnection, StoredConnection};
 pub use admin::pause::{Pause, PauseScope};
 pub use error::QueueError;
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
-pub use redis::scripts::enqueue_script;
+pub use redis::scripts::producer_scripts;
 pub use redis::server::{Server, evicts};
 pub use redis::tls::Tls;
 pub use states::State;

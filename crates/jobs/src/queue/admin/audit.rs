@@ -24,9 +24,10 @@ pub struct AuditRecord {
     pub by: String,
     /// The origin of the action, such as `cli host-1`.
     pub from: String,
-    /// The action: `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain` or `undrain`.
+    /// The action: `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain`, `undrain`
+    /// or `put-gateway`.
     pub action: String,
-    /// The job's id, the scope or the worker's name.
+    /// The job's id, the scope, `gateway:` and a gateway's id, or the worker's name.
     pub target: String,
     /// The state of the target before the action, if it has one.
     #[serde(default)]

@@ -3,4 +3,5 @@
 pub mod actions;
 pub mod actor;
 pub mod audit;
+pub mod gateways;
 pub mod pause;

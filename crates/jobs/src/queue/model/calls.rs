@@ -25,6 +25,7 @@ impl Model {
                 self.store(job.clone(), new);
             }
         }
+        self.free_reconnected();
         ids.into_iter()
             .map(|id| {
                 let replaced = self.replaced.get(&id).cloned().unwrap_or_default();
@@ -344,6 +345,7 @@ impl Job {
             parts: new.parts.to_owned(),
             generation: new.generation,
             revision: new.revision,
+            fingerprint: new.fingerprint,
             heartbeats: new.heartbeats(),
             cancel: None,
             snoozed_by: None,

@@ -29,7 +29,7 @@ use mission_test_support::change;
 /// The time at which every case begins.
 const BEGIN: u64 = 1_763_859_600_000;
 const BY: &str = "somebody";
-const WHY: &str = "a test";
+pub(super) const WHY: &str = "a test";
 
 /// A Redis that is emptied for each case.
 pub(super) struct Bench {
@@ -128,6 +128,7 @@ impl<'a> Case<'a> {
             Operation::Retry { pick, force, fitting } => {
                 self.retry(*pick, *force, *fitting).await?;
             }
+            Operation::Put(put) => self.put_gateway(put).await?,
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,
             // No script has run, so nothing needs comparing.
@@ -168,12 +169,7 @@ impl<'a> Case<'a> {
             let merges = kinds::spec(new.kind).merges;
             let subject =
                 if merges { format!("{lane}/heartbeats") } else { format!("{lane}/{agent}") };
-            // Ids must not be in a meaningful order.
-            let number = self.enqueued.len() + self.ids.len();
-            let id = Uuid::from_u128(
-                (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
-            );
-            self.ids.push(id);
+            let id = self.new_id();
             let expires_in = (new.expires_in > 0).then(|| Duration::from_millis(new.expires_in));
             let key = new.key.map(|key| IdempotencyKey::new(format!("key-{key}")).unwrap());
             let heartbeats = new.heartbeats();
@@ -189,6 +185,7 @@ impl<'a> Case<'a> {
                 parts: new.parts.to_owned(),
                 generation: new.generation,
                 revision: new.revision,
+                fingerprint: new.fingerprint.as_bytes().to_vec().into(),
                 heartbeats: (!heartbeats.is_empty()).then(|| json!(heartbeats).to_string()),
                 ..self.bench.envelope.clone()
             };
@@ -197,6 +194,14 @@ impl<'a> Case<'a> {
         let jobs: Vec<_> = jobs.collect();
         self.enqueued.extend(jobs.iter().cloned());
         self.send(jobs).await
+    }
+
+    /// Returns a new id. Ids must not be in a meaningful order.
+    pub(super) fn new_id(&mut self) -> Uuid {
+        let number = self.ids.len() as u128 + 1;
+        let id = Uuid::from_u128(number.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+        self.ids.push(id);
+        id
     }
 
     async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Checked {
@@ -387,7 +392,7 @@ impl<'a> Case<'a> {
     }
 }
 
-fn author() -> Author {
+pub(super) fn author() -> Author {
     Author::new(BY, "a test")
 }
 

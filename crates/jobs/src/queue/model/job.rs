@@ -43,6 +43,8 @@ pub(super) struct Job {
     pub(super) parts: String,
     pub(super) generation: Option<u64>,
     pub(super) revision: Option<u64>,
+    /// The fingerprint of the connection, or empty.
+    pub(super) fingerprint: &'static str,
     /// The heartbeats of a heartbeat-sync by agent.
     pub(super) heartbeats: BTreeMap<String, String>,
     pub(super) cancel: Option<String>,

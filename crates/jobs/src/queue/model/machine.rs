@@ -35,6 +35,8 @@ pub(super) struct Model {
     pub(super) events: Vec<(String, String)>,
     /// The jobs that each job replaced in this call.
     pub(super) replaced: BTreeMap<Uuid, Vec<Uuid>>,
+    /// The lanes whose gateways have got another connection in this call.
+    pub(super) reconnected: BTreeSet<Uuid>,
     /// `true` if a kind was resumed and no worker has looked since.
     pub(super) kind_resumed: bool,
     /// The jobs that may have changed since the last comparison.

@@ -14,6 +14,7 @@ mod claims;
 mod clock_ahead;
 mod compare;
 mod events;
+mod gateways;
 mod job;
 mod machine;
 mod operations;

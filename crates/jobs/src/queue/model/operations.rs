@@ -80,6 +80,8 @@ pub(super) enum Operation {
         force: bool,
         fitting: bool,
     },
+    /// Stores the connection of a gateway.
+    Put(Put),
     Pause {
         scope: u8,
     },
@@ -111,7 +113,16 @@ pub(super) struct New {
     pub(super) parts: &'static str,
     pub(super) generation: Option<u64>,
     pub(super) revision: Option<u64>,
+    pub(super) fingerprint: &'static str,
     pub(super) max_attempts: u32,
+}
+
+/// A connection to store without a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Put {
+    pub(super) gateway: u8,
+    pub(super) revision: Option<u64>,
+    pub(super) fingerprint: &'static str,
 }
 
 /// Returns the policy with these limits.
@@ -170,6 +181,8 @@ pub(super) enum Whose {
 #[expect(clippy::cast_possible_truncation, reason = "four kinds")]
 pub(super) const SCOPES: u8 = 1 + Kind::ALL.len() as u8 + GATEWAYS;
 
+const REVISIONS: &[Option<u64>] = &[None, None, Some(1), Some(2)];
+const FINGERPRINTS: &[&str] = &["", "a", "a", "b"];
 const DELAYS: [u64; 6] = [0, 1, 500, 5_000, 60_000, 300_000];
 
 impl Operation {
@@ -199,7 +212,7 @@ fn without_one<T: Clone>(all: &[T]) -> impl Iterator<Item = Vec<T>> {
 
 /// Returns the same jobs with one special property less.
 fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
-    let plain: [fn(&mut New); 8] = [
+    let plain: [fn(&mut New); 9] = [
         |new| new.delay = 0,
         |new| new.priority = 5,
         |new| new.expires_in = 0,
@@ -207,6 +220,7 @@ fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
         |new| new.parts = "",
         |new| new.generation = None,
         |new| new.revision = None,
+        |new| new.fingerprint = "",
         |new| new.max_attempts = 12,
     ];
     let places = (0..jobs.len()).flat_map(move |place| plain.map(|plain| (place, plain)));
@@ -253,7 +267,12 @@ fn one(rng: &mut Rng, world: &World) -> Operation {
         73..75 => Operation::Crash { worker },
         75..77 => Operation::Cancel { pick, discard: rng.u8(..4) == 0 },
         77..79 => Operation::Snooze { pick, ms: among(rng, &DELAYS[1..]) },
-        79..82 => Operation::Retry { pick, force: rng.bool(), fitting: rng.u8(..4) > 0 },
+        79 => Operation::Put(Put {
+            gateway: rng.u8(..world.gateways),
+            revision: among(rng, REVISIONS),
+            fingerprint: among(rng, FINGERPRINTS),
+        }),
+        80..82 => Operation::Retry { pick, force: rng.bool(), fitting: rng.u8(..4) > 0 },
         82..84 => Operation::Pause { scope: rng.u8(..SCOPES) },
         84..88 => Operation::Resume { scope: rng.u8(..SCOPES) },
         88..95 => Operation::Advance {
@@ -275,7 +294,8 @@ fn new(rng: &mut Rng, world: &World) -> New {
         key: (rng.u8(..8) == 0).then(|| rng.u8(..3)),
         parts: among(rng, &["", "c", "t", "ctp", "cw", "cfr", "ctfrwp"]),
         generation: among(rng, &[None, None, None, Some(1), Some(2), Some(3)]),
-        revision: among(rng, &[None, None, Some(1), Some(2)]),
+        revision: among(rng, REVISIONS),
+        fingerprint: among(rng, FINGERPRINTS),
         max_attempts: if rng.u8(..4) == 0 { 2 } else { 12 },
     }
 }

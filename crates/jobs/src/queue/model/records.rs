@@ -30,16 +30,17 @@ pub(super) struct Agent {
 /// The record of a gateway's connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Connection {
-    revision: Option<u64>,
-    seq: u64,
-    document: Uuid,
+    pub(super) revision: Option<u64>,
+    pub(super) seq: u64,
+    pub(super) document: Uuid,
+    pub(super) fingerprint: &'static str,
 }
 
 /// All records, by subject, lane, and lane with agent.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     agents: BTreeMap<String, Agent>,
-    connections: BTreeMap<Uuid, Connection>,
+    pub(super) connections: BTreeMap<Uuid, Connection>,
     heartbeats: BTreeMap<(Uuid, String), (u64, String)>,
     applied: BTreeMap<String, String>,
 }
@@ -71,7 +72,15 @@ impl Model {
     /// Applies a document that is enqueued. Returns the job that has replaced it if it is outdated.
     pub(super) fn record_document(&mut self, id: Uuid) -> Result<(), Uuid> {
         let job = self.job(id).clone();
-        self.record_connection(&job);
+        if job.parts.contains('c') {
+            let connection = Connection {
+                revision: job.revision,
+                seq: job.seq,
+                document: id,
+                fingerprint: job.fingerprint,
+            };
+            self.connect(job.lane, connection);
+        }
         if job.kind == Kind::Cleanup { Ok(()) } else { self.record_agent(id) }
     }
 
@@ -110,18 +119,6 @@ impl Model {
         }
         self.records.agents.insert(job.subject, record);
         Ok(())
-    }
-
-    fn record_connection(&mut self, job: &Job) {
-        if !job.parts.contains('c') {
-            return;
-        }
-        let before = self.records.connections.get(&job.lane).cloned().unwrap_or_default();
-        let revision = job.revision.or(before.revision);
-        if (revision, job.seq) >= (before.revision, before.seq) {
-            let connection = Connection { revision, seq: job.seq, document: job.id };
-            self.records.connections.insert(job.lane, connection);
-        }
     }
 
     /// Returns what a run of this job gets from the records.
@@ -229,11 +226,14 @@ impl Model {
         }
         for (lane, connection) in &self.records.connections {
             let revision = connection.revision.map(|number| format!(" revision={number}"));
+            let fingerprint = Some(connection.fingerprint).filter(|text| !text.is_empty());
+            let fingerprint = fingerprint.map(|text| format!(" fingerprint={text}"));
             lines.push(format!(
-                "{lane} seq={} document={}{}",
+                "{lane} seq={} document={}{}{}",
                 connection.seq,
                 connection.document,
-                revision.unwrap_or_default()
+                revision.unwrap_or_default(),
+                fingerprint.unwrap_or_default()
             ));
         }
         lines

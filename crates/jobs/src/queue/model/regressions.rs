@@ -26,6 +26,7 @@ fn new(kind: Kind) -> New {
         parts: "",
         generation: None,
         revision: None,
+        fingerprint: "",
         max_attempts: 12,
     }
 }

@@ -66,8 +66,11 @@ for i = 1, #agents, 2 do
   records[#records + 1] = record_text(agents[i], agents[i + 1], FIELDS_OF_AGENTS)
 end
 for i = 1, #connections, 2 do
-  records[#records + 1] =
-    record_text(connections[i], connections[i + 1], { 'seq', 'document', 'revision' })
+  records[#records + 1] = record_text(
+    connections[i],
+    connections[i + 1],
+    { 'seq', 'document', 'revision', 'fingerprint' }
+  )
 end
 for _, lane in ipairs(lanes) do
   local heartbeats = redis.call('HGETALL', KEYS[1] .. ':heartbeats:' .. lane)

@@ -18,6 +18,8 @@ const SHARED: &str = concat!(
     "\n",
     include_str!("lua/transitions.lua"),
     "\n",
+    include_str!("lua/freeing.lua"),
+    "\n",
     include_str!("lua/run.lua"),
 );
 

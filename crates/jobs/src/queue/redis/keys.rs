@@ -44,8 +44,11 @@ const NAMES: &[(&str, &str)] = &[
     ("lanes", "lanes"),
     ("own", "own:"),
     ("held", "held"),
-    // ZSET per lane: jobs that its gateway refused, by the time of the refusal.
+    // ZSET per lane: jobs that its gateway refused, by the time of the refusal. ZSET: lanes whose
+    // gateways have got another connection while more jobs were refused than one call frees, by the
+    // time of the change.
     ("blocked", "blocked:"),
+    ("reconnected", "reconnected"),
     // HASH: per subject a MessagePack map, the record of an agent: seq and job (the number and the
     // id of the newest job whose document was merged into it), generation, observed (the seq that
     // a run has proven), phase (`deleting` or `deleted`; absent while the agent is wanted), and ids
@@ -54,8 +57,8 @@ const NAMES: &[(&str, &str)] = &[
     // the time of the deletion.
     ("agents", "agents"),
     ("deleted", "deleted"),
-    // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, and
-    // the job and the subject of the document that has it.
+    // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, the
+    // document that has it and its subject, at (the time when it came, as text), and fingerprint.
     ("connections", "connections"),
     // HASH per lane: by agent the newest heartbeat of a heartbeat-sync, as the number of its job, a
     // space, and JSON.

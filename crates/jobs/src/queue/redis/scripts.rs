@@ -54,7 +54,7 @@ pub(crate) mod lua {
 
     scripts! {
         Reads: counts get list gateways search chain groups summary workers;
-        Adds: enqueue;
+        Adds: enqueue connection;
         Changes:
             claim renew journal ack release reseal retry cancel pause snooze drain heartbeat;
     }
@@ -67,11 +67,11 @@ const CLOCK: &str = "local function now()
 end
 ";
 
-/// Returns the whole text of `enqueue.lua`, for producers in other languages; see
+/// Returns the names and whole texts of the scripts that producers in other languages run; see
 /// `docs/protocol.md`.
 #[must_use]
-pub fn enqueue_script() -> String {
-    lua::enqueue.script(CLOCK)
+pub fn producer_scripts() -> [(&'static str, String); 2] {
+    [lua::enqueue, lua::connection].map(|source| (source.name, source.script(CLOCK)))
 }
 
 /// A job's id and the token of its lease.
@@ -182,7 +182,11 @@ impl Scripts {
                 (id, job.version, job.kind.as_str(), lane, &job.subject, max_attempts),
                 (millis(job.delay), job.priority, expires_in, key),
                 (&job.parts, text(job.generation), text(job.revision)),
-                (job.heartbeats.as_deref().unwrap_or_default(), job.payload.expose()),
+                (
+                    job.heartbeats.as_deref().unwrap_or_default(),
+                    job.fingerprint.expose(),
+                    job.payload.expose(),
+                ),
             )
         });
         self.run(lua::enqueue, (WIRE_VERSION, jobs.collect::<Vec<_>>())).await

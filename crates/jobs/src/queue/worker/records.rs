@@ -130,18 +130,21 @@ impl Incomplete {
             Self::UnknownConnection => {
                 let what = "the document with the gateway's connection is not in Redis, or is not \
                     valid any more";
-                let remedy = "enqueue any job of this gateway with its url and token, then retry";
+                let remedy = "store the gateway's connection again (`worker gateways put`), or \
+                    enqueue any of its jobs with its url and token";
                 let remedy = Remedy::backend(remedy);
-                Outcome::Blocked(Failure::new("connection_unknown", what).with_remedy(remedy))
+                let failure = Failure::new("connection_unknown", what).of_gateway();
+                Outcome::Blocked(failure.with_remedy(remedy))
             }
             Self::UnsealedConnection => {
                 let what = "the gateway's newest connection is not sealed, but the agent's token \
                     is, and was sealed for another address";
                 let remedy = Remedy::backend(
-                    "give the producers the key (MISSION_SECRET_KEY), and enqueue a job with the \
-                     gateway's token, or this agent with its token",
+                    "give the producers the key (MISSION_SECRET_KEY), and store the gateway's \
+                     connection again (`worker gateways put`), or enqueue this agent with its token",
                 );
-                Outcome::Blocked(Failure::new("unsealed_connection", what).with_remedy(remedy))
+                let failure = Failure::new("unsealed_connection", what).of_gateway();
+                Outcome::Blocked(failure.with_remedy(remedy))
             }
         }
     }

@@ -14,9 +14,9 @@
 --   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
 --   or empty, what was last applied to its agent (JSON, or empty)}.
 -- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
---   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 6 commands each;
---   one command for each of at most 128 jobs that are to run alone.
---   Once a minute some hundred more, which add up the counters of minutes.
+--   that may continue, 20 jobs that another connection sets free, 64 old jobs; n + 31 jobs taken
+--   and 100 candidates; about 6 commands each; one command for each of at most 128 jobs that are to
+--   run alone. Once a minute some hundred more, which add up the counters of minutes.
 
 local worker, wanted, lease, lane_limit =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -165,6 +165,7 @@ local function sweep()
   call('SET', K.pulse, NOW)
   add_up(tonumber(rolled or 0))
   forget_agents()
+  if free_more() then more_to_do = true end
   calm = tonumber(calm or 0)
   if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
     calm = NOW + math.ceil(lease / 2)

@@ -3,14 +3,15 @@
 -- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts,
 --       delay in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms,
 --       the parts of the document as letters, generation of its agent or empty, revision of its
---       gateway or empty, heartbeats by agent (JSON, or empty), payload
+--       gateway or empty, heartbeats by agent (JSON, or empty), fingerprint of its connection or
+--       empty, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
 --   replaced}. A job whose id or idempotency key already exists is left as it is.
--- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
---   caller sends at most 50 jobs.
+-- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject, and 6
+--   for each job that another connection sets free, at most 20; the caller sends at most 50 jobs.
 
 -- A document has 1 MiB at most, and is longer once it is sealed.
-local WIRE, VALUES, MAX_PAYLOAD = '2', 16, 1088 * 1024
+local WIRE, VALUES, MAX_PAYLOAD = '2', 17, 1088 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
 if ARGV[1] ~= WIRE then
   return wrong('wire version ' .. WIRE .. ' is spoken here, not ' .. tostring(ARGV[1]))
@@ -48,7 +49,10 @@ local function unfit(i)
       return 'value ' .. (place + 1) .. ' is no whole number below 10^15'
     end
   end
-  if #ARGV[i + 14] > MAX_PAYLOAD or #ARGV[i + 15] > MAX_PAYLOAD then
+  if #ARGV[i + 15] > 64 or ARGV[i + 15]:find('%X') then
+    return 'the fingerprint is not at most 64 hex digits'
+  end
+  if #ARGV[i + 14] > MAX_PAYLOAD or #ARGV[i + 16] > MAX_PAYLOAD then
     return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes'
   end
 end
@@ -81,7 +85,7 @@ local function store(i)
     idempotency_key = optional(arg(9)),
   }
   jobs[job.id] = job
-  save(job, 'payload', arg(15))
+  save(job, 'payload', arg(16))
   local _, before = newest_of(
     call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
   )
@@ -92,7 +96,7 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  if not record_document(job, arg(14)) then
+  if not record_document(job, arg(14), optional(arg(15))) then
     go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
@@ -115,6 +119,7 @@ for i = 2, #ARGV, VALUES do
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
+free_reconnected()
 for lane in pairs(came) do
   call('ZADD', K.gateways, NOW, lane)
 end

@@ -45,23 +45,33 @@ local function copy(record)
   return after
 end
 
+-- Lanes whose gateways have got another connection in this call.
+local reconnected
+
 -- The connection of the newest document that has one is in force, unless its producer says that it
--- is an older one.
-local function record_connection(job)
-  if not (job.parts or ''):find('c', 1, true) then return end
+-- is an older one. Fingerprints tell connections apart; a document without one counts as having the
+-- same. Returns whether it is in force now.
+local function record_connection(job, fingerprint)
+  if not (job.parts or ''):find('c', 1, true) then return false end
   local before = connection(job.lane) or {}
   local revision = job.revision or before.revision
   if
     (revision or 0) < (before.revision or 0)
     or revision == before.revision and job.seq < (before.seq or 0)
   then
-    return
+    return false
   end
-  save_connection(
-    job.lane,
-    { revision = revision, seq = job.seq, document = job.id, subject = job.subject }
-  )
+  save_connection(job.lane, {
+    revision = revision,
+    seq = job.seq,
+    document = job.id,
+    subject = job.subject,
+    at = NOW_TEXT,
+    fingerprint = fingerprint or before.fingerprint,
+  })
   if before.document then release_document(job.lane, before.subject, before.document) end
+  if fingerprint and fingerprint ~= before.fingerprint then reconnected[job.lane] = true end
+  return true
 end
 
 -- Merges a job's document into the record of its agent. Returns whether the document is the newest.
@@ -117,8 +127,8 @@ end
 -- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
 -- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due.
 -- Returns whether the document is the newest of its agent.
-local function record_document(job, heartbeats)
-  record_connection(job)
+local function record_document(job, heartbeats, fingerprint)
+  record_connection(job, fingerprint)
   if MERGES[job.kind] then record_heartbeats(job, heartbeats) end
   return MERGES[job.kind] or job.kind == 'cleanup' or record_agent(job)
 end

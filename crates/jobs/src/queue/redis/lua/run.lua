@@ -1,4 +1,4 @@
--- How every script begins and ends. Comes after transitions.lua.
+-- How every script begins and ends. Comes after freeing.lua.
 
 local function begin()
   name_keys(KEYS[1])
@@ -9,7 +9,7 @@ local function begin()
   numbers, metered, wakes, MYSELF = {}, {}, {}, nil
   left, served, offered = {}, {}, {}
   agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
-  emitted, in_quotes, replaced, to_look_at = false, {}, {}, 500
+  emitted, in_quotes, replaced, to_look_at, reconnected = false, {}, {}, 500, {}
 end
 
 -- Runs a script, and writes what it has changed even if it fails half-way, so that everything it

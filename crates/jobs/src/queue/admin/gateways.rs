@@ -1,0 +1,76 @@
+//! The connections of gateways, which producers and people store without a job.
+
+use mission_core::Job;
+use mission_core::model::DocumentError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::envelope::Envelope;
+use crate::queue::Queue;
+use crate::queue::admin::actor::Author;
+use crate::queue::error::QueueError;
+use crate::queue::redis::scripts::{id_or_empty, lua};
+
+/// A valid connection of a gateway on its way into the queue: what job documents have as `gateway`.
+#[derive(Debug, Clone)]
+pub struct GatewayConnection(Envelope);
+
+/// The result of storing a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct StoredConnection {
+    /// `false` if a newer revision is in force, so that nothing was stored.
+    pub stored: bool,
+    /// `true` if the gateway has another address, token or way of checking its certificate now. Its
+    /// blocked jobs are tried again.
+    pub changed: bool,
+    /// The revision that is in force now, if the producer counts.
+    pub revision: Option<u64>,
+}
+
+impl GatewayConnection {
+    /// Checks the `gateway` of a job document, which must have a url.
+    pub fn new(gateway: Value) -> Result<Self, DocumentError> {
+        // A sync without agents has nothing else that could be wrong.
+        let document =
+            json!({ "version": 1, "kind": "heartbeat-sync", "gateway": gateway, "agents": [] });
+        Envelope::new(document.to_string().as_bytes()).map(Self)
+    }
+
+    /// Reads and checks the same as JSON text.
+    pub fn parse(text: &[u8]) -> Result<Self, DocumentError> {
+        Self::new(Job::read_json(text)?)
+    }
+
+    /// Returns the gateway's id.
+    #[must_use]
+    pub const fn gateway(&self) -> Uuid {
+        self.0.lane
+    }
+}
+
+impl Queue {
+    /// Stores the connection of a gateway. All of its jobs use it from then on, and documents may
+    /// name the gateway by its id alone. If it is another connection than before, blocked jobs of
+    /// the gateway are tried again, each once.
+    pub async fn put_gateway(
+        &self,
+        connection: &GatewayConnection,
+        by: &Author,
+        why: &str,
+    ) -> Result<StoredConnection, QueueError> {
+        let Envelope { id, lane, revision, fingerprint, payload, .. } =
+            connection.0.sealed(&self.keyring);
+        let revision = revision.map(|revision| revision.to_string()).unwrap_or_default();
+        let ids = (id_or_empty(Some(lane)), id_or_empty(Some(id)));
+        let own = (ids, revision, fingerprint.expose(), payload.expose());
+        let (result, revision): (String, String) =
+            self.scripts.act(lua::connection, by, why, own).await?;
+        Ok(StoredConnection {
+            stored: result != "outdated",
+            changed: result == "changed",
+            revision: revision.parse().ok(),
+        })
+    }
+}

@@ -1,0 +1,44 @@
+-- Frees the jobs that a gateway refused with a former connection. Comes after transitions.lua.
+
+-- How many jobs a call frees at most.
+local FREED_AT_ONCE = 20
+
+-- Makes jobs ready that the gateway of a lane had refused by that time. Each of them is tried once
+-- for that, because it leaves the list. Returns how many were looked at.
+local function free_lane(lane, by, most)
+  local refused = call('ZRANGEBYSCORE', K.blocked .. lane, '-inf', by, 'LIMIT', 0, most)
+  for _, id in ipairs(refused) do
+    local job = read(id)
+    if job and job.state == 'blocked' then
+      go(job, 'ready')
+      offer(job.subject)
+    else
+      call('ZREM', K.blocked .. lane, id)
+    end
+  end
+  return #refused
+end
+
+-- Gateways have got other connections in this call. Their lanes are tried at once, and so are the
+-- jobs that were refused: some of them now, the rest when workers claim.
+local function free_reconnected()
+  local rest = FREED_AT_ONCE
+  for lane in pairs(reconnected) do
+    local known = gateway(lane)
+    unhold(lane)
+    if known.ready then offer_lane(lane) end
+    if known.blocked then
+      if rest > 0 then rest = rest - free_lane(lane, '+inf', rest) end
+      if rest == 0 then call('ZADD', K.reconnected, NOW, lane) end
+    end
+  end
+  if rest == 0 then wake() end
+end
+
+-- The rest of them. Returns whether there may be more.
+local function free_more()
+  local lane, by = unpack(call('ZRANGE', K.reconnected, 0, 0, 'WITHSCORES'))
+  if not lane then return false end
+  if free_lane(lane, by, FREED_AT_ONCE) < FREED_AT_ONCE then call('ZREM', K.reconnected, lane) end
+  return true
+end

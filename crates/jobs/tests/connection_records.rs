@@ -1,0 +1,164 @@
+//! Connections that are stored without a job, and what another connection of a gateway changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mission_core::{Failure, Outcome};
+use mission_jobs::queue::{GatewayConnection, PauseScope, StoredConnection};
+use mission_jobs::{Envelope, Keyring, Queue, RunResult, State};
+use mission_test_support::RedisServer;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::records::{agent, document, pause, provision, runs_until_done};
+use crate::worker::{Runs, Worker, brisk, by, eventually, put, reaches, unreachable};
+
+fn connection(changes: Value) -> GatewayConnection {
+    let mut gateway = json!({
+        "id": Uuid::from_u128(1), "url": "ws://127.0.0.1:1", "workspace_root": "/srv",
+        "token": "gateway-token",
+    });
+    gateway.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    GatewayConnection::new(gateway).unwrap()
+}
+
+async fn store(queue: &Queue, changes: Value) -> StoredConnection {
+    queue.put_gateway(&connection(changes), &by("test"), "rotated").await.unwrap()
+}
+
+fn nameless(number: u128) -> Envelope {
+    document(&[agent(number), ("/gateway", json!({ "id": Uuid::from_u128(1) }))])
+}
+
+fn gateway_tokens(runs: &Runs) -> Vec<Option<String>> {
+    let secret = |token: &secrecy::SecretString| token.expose_secret().to_owned();
+    runs.map(|claimed| provision(claimed).gateway.token.as_ref().map(secret))
+}
+
+#[tokio::test]
+async fn a_connection_that_is_stored_alone_serves_documents_that_name_the_gateway_only() {
+    for keys in ["", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="] {
+        let redis = RedisServer::start().await;
+        let keyring: Keyring = keys.parse().unwrap();
+        let queue = redis.queue().with_keys(Arc::new(keyring));
+        let stored = store(&queue, json!({ "revision": 3 })).await;
+        let first = StoredConnection { stored: true, changed: true, revision: Some(3) };
+        assert_eq!(stored, first);
+        put(&queue, &nameless(1)).await;
+        let runs = runs_until_done(&queue, 1).await;
+        assert_eq!(gateway_tokens(&runs), [Some("gateway-token".to_owned())]);
+        let document = queue.record_documents().await.unwrap().into_iter().next().unwrap();
+        assert!(!queue.reseal(document).await.unwrap(), "it is sealed if there is a key");
+
+        let older = store(&queue, json!({ "revision": 2, "token": "older" })).await;
+        assert_eq!(older, StoredConnection { stored: false, changed: false, revision: Some(3) });
+        let same = store(&queue, json!({ "name": "Berlin" })).await;
+        assert_eq!(same, StoredConnection { stored: true, changed: false, revision: Some(3) });
+        put(&queue, &nameless(2)).await;
+        let runs = runs_until_done(&queue, 2).await;
+        assert_eq!(gateway_tokens(&runs), [Some("gateway-token".to_owned())]);
+        assert_eq!(runs.map(provision)[0].gateway.name, "Berlin");
+        let gateway = queue.gateway(Uuid::from_u128(1)).await.unwrap();
+        assert!(gateway.is_some(), "the gateway is listed");
+        let entry = queue.audit(None, 1).await.unwrap().remove(0).record;
+        assert_eq!((entry.action.as_str(), entry.why.as_str()), ("put-gateway", "rotated"));
+        assert_eq!(entry.after.as_deref(), Some("same"));
+    }
+}
+
+#[test]
+fn a_connection_is_checked_like_the_gateway_of_a_job() {
+    let id = Uuid::from_u128(1);
+    for (gateway, path) in [
+        (json!({ "id": id }), "gateway.url"),
+        (json!({ "id": id, "url": "http://host", "workspace_root": "/srv" }), "gateway.url"),
+        (json!({ "id": id, "url": "ws://host" }), "gateway.workspace_root"),
+        (json!({ "url": "ws://host", "workspace_root": "/srv" }), "gateway.id"),
+        (
+            json!({ "id": id, "url": "ws://h", "workspace_root": "/", "revision": -1 }),
+            "gateway.revision",
+        ),
+        (json!("gateway"), "gateway"),
+    ] {
+        let error = GatewayConnection::new(gateway.clone()).unwrap_err();
+        assert_eq!(error.problems[0].path, path, "{gateway}");
+    }
+}
+
+/// Returns the end of a run that the gateway refused because of a wrong token.
+fn refused() -> RunResult {
+    let failure = Failure::new("unauthorized", "a wrong token").of_gateway();
+    Outcome::Blocked(failure).into()
+}
+
+/// Blocks that many jobs of a gateway, one for each agent, because of its token.
+async fn block(queue: &Queue, count: u128) {
+    for number in 1..=count {
+        put(queue, &document(&[agent(number)])).await;
+    }
+    let _worker = Worker::start(queue, brisk(), |_| async { refused() });
+    eventually("all blocked", async || {
+        u128::from(queue.counts().await.unwrap().of(State::Blocked)) == count
+    })
+    .await;
+}
+
+async fn count_of(queue: &Queue, state: State) -> u64 {
+    queue.counts().await.unwrap().of(state)
+}
+
+#[tokio::test]
+async fn another_connection_frees_all_blocked_jobs_at_once_and_the_same_one_none() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    block(&queue, 4).await;
+    pause(&queue).await;
+    put(&queue, &document(&[agent(5)])).await;
+    store(&queue, json!({ "revision": 7, "name": "Berlin" })).await;
+    assert_eq!(count_of(&queue, State::Blocked).await, 4);
+    put(&queue, &document(&[agent(6), ("/gateway/token", json!("corrected"))])).await;
+    assert_eq!(count_of(&queue, State::Ready).await, 6, "the newest revision counts");
+    assert_eq!(count_of(&queue, State::Blocked).await, 0);
+    runs_until_done(&queue, 6).await;
+}
+
+#[tokio::test]
+async fn each_change_of_a_connection_frees_each_blocked_job_once() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    block(&queue, 45).await;
+    pause(&queue).await;
+    assert!(store(&queue, json!({ "token": "another" })).await.changed);
+    assert_eq!(count_of(&queue, State::Ready).await, 20);
+    queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
+    let again = Arc::new(AtomicU64::new(0));
+    let count = again.clone();
+    let worker = Worker::start(&queue, brisk(), move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { refused() }
+    });
+    eventually("each was tried", async || again.load(Ordering::Relaxed) >= 45).await;
+    eventually("all blocked", async || count_of(&queue, State::Blocked).await == 45).await;
+    drop(worker);
+    assert_eq!(again.load(Ordering::Relaxed), 45);
+    pause(&queue).await;
+    assert!(store(&queue, json!({ "token": "a third" })).await.changed);
+    assert_eq!(count_of(&queue, State::Ready).await, 20);
+    runs_until_done(&queue, 45).await;
+}
+
+#[tokio::test]
+async fn another_connection_lifts_the_hold_of_a_lane() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let away = document(&[]);
+    put(&queue, &away).await;
+    let worker = Worker::start(&queue, brisk(), |_| async { unreachable() });
+    reaches(&queue, away.id, State::Retrying).await;
+    drop(worker);
+    let lane = async || queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap();
+    assert!(lane().await.failures > 0 && lane().await.held_until_ms.is_some());
+    store(&queue, json!({ "url": "ws://127.0.0.2:1" })).await;
+    assert_eq!((lane().await.failures, lane().await.held_until_ms), (0, None));
+}
