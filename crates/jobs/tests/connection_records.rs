@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mission_core::{Failure, Outcome};
-use mission_jobs::queue::{GatewayConnection, PauseScope, StoredConnection};
-use mission_jobs::{Envelope, Keyring, Queue, RunResult, State};
+use mission_jobs::queue::{
+    AgentCounts, AgentPhase, GatewayConnection, InUse, Owed, PauseScope, RecordedAgent,
+    StoredConnection,
+};
+use mission_jobs::{Envelope, Keyring, Queue, QueueError, RunResult, State};
 use mission_test_support::RedisServer;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::documents::{cleanup, heartbeat_sync};
 use crate::records::{agent, document, pause, provision, runs_until_done};
-use crate::worker::{Runs, Worker, brisk, by, eventually, put, reaches, unreachable};
+use crate::worker::{
+    Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, patient, put, put_all, reaches,
+    unreachable,
+};
 
 fn connection(changes: Value) -> GatewayConnection {
     let mut gateway = json!({
@@ -154,11 +161,122 @@ async fn another_connection_lifts_the_hold_of_a_lane() {
     let queue = redis.queue();
     let away = document(&[]);
     put(&queue, &away).await;
-    let worker = Worker::start(&queue, brisk(), |_| async { unreachable() });
+    let worker = Worker::start(&queue, patient(), |_| async { unreachable() });
     reaches(&queue, away.id, State::Retrying).await;
     drop(worker);
     let lane = async || queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap();
     assert!(lane().await.failures > 0 && lane().await.held_until_ms.is_some());
     store(&queue, json!({ "url": "ws://127.0.0.2:1" })).await;
     assert_eq!((lane().await.failures, lane().await.held_until_ms), (0, None));
+}
+
+#[tokio::test]
+async fn a_gateway_is_forgotten_when_nothing_needs_it() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let id = Uuid::from_u128(1);
+    let forget = async |force| queue.forget_gateway(id, force, &by("ada"), "moved").await;
+    assert_eq!(forget(false).await, Err(QueueError::UnknownGateway { id }));
+    store(&queue, json!({})).await;
+    forget(false).await.unwrap();
+    assert!(queue.gateway(id).await.unwrap().is_none());
+    assert!(queue.record_documents().await.unwrap().is_empty());
+
+    block(&queue, 2).await;
+    let in_use = |what| Err(QueueError::GatewayInUse { id, what });
+    assert_eq!(forget(false).await, in_use(InUse::Agents(2)));
+    let gate = Gate::default();
+    let running = put(&queue, &document(&[agent(3)])).await.id;
+    let worker = Worker::start(&queue, brisk(), gate.handler(done));
+    reaches(&queue, running, State::Running).await;
+    assert_eq!(forget(true).await, in_use(InUse::Running(1)));
+    queue.cancel(running, &by("ada"), "").await.unwrap();
+    drop(worker);
+}
+
+#[tokio::test]
+async fn forgetting_by_force_cancels_waiting_jobs_in_steps() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let id = Uuid::from_u128(1);
+    pause(&queue).await;
+    let jobs: Vec<Envelope> = (1..=250).map(|number| document(&[agent(number)])).collect();
+    put_all(&queue, &jobs).await;
+    put(&queue, &document(&[agent(7)]).with_delay(HOUR)).await;
+    let sync = heartbeat_sync(1, &[(1, "2m")]);
+    put(&queue, &sync).await;
+    let other = document(&[("/gateway/id", json!(Uuid::from_u128(2)))]);
+    put(&queue, &other).await;
+
+    queue.forget_gateway(id, true, &by("ada"), "moved").await.unwrap();
+    assert_eq!(count_of(&queue, State::Cancelled).await, 252);
+    assert_eq!(count_of(&queue, State::Ready).await, 1, "the other gateway's");
+    let reason = look(&queue, sync.id).await.reason.unwrap();
+    assert_eq!(reason, "cancelled by ada: its gateway is forgotten: moved");
+    let documents = queue.record_documents().await.unwrap();
+    assert_eq!(documents, [other.id].into());
+    let left: Vec<String> = redis.tell(&format!("KEYS *:{id}")).await;
+    assert_eq!(left, Vec::<String>::new());
+    assert!(queue.gateways(10).await.unwrap().iter().all(|gateway| gateway.id != id));
+    let entry = queue.audit(None, 1).await.unwrap().remove(0).record;
+    assert_eq!(entry.action, "forget-gateway");
+    // The gateway can come back.
+    put(&queue, &document(&[])).await;
+    runs_until_done(&queue, 2).await;
+}
+
+#[tokio::test]
+async fn people_see_the_records_of_a_gateway() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let id = Uuid::from_u128(1);
+    let nothing = queue.recorded(id).await.unwrap();
+    assert!(nothing.connection.is_none() && nothing.agents == AgentCounts::default());
+    store(&queue, json!({ "revision": 3, "name": "Berlin", "url": "ws://me:hunter2@host" })).await;
+    let nameless = |number: u128, changes: &[(&str, Value)]| {
+        let gateway = ("/gateway", json!({ "id": Uuid::from_u128(1) }));
+        document(&[&[agent(number), gateway], changes].concat())
+    };
+    let first = nameless(1, &[("/agent/generation", json!(7)), ("/options/wake", json!({}))]);
+    put(&queue, &first).await;
+    let agents = async || queue.recorded_agents(id, 0, 100).await.unwrap().agents;
+    let expected = RecordedAgent {
+        id,
+        phase: AgentPhase::Wanted,
+        generation: Some(7),
+        observed: false,
+        owed: vec![Owed::Provision, Owed::Wake],
+        job: Some(first.id),
+    };
+    assert_eq!(agents().await, [expected.clone()]);
+    runs_until_done(&queue, 1).await;
+    assert_eq!(agents().await, [RecordedAgent { observed: true, owed: vec![], ..expected }]);
+
+    pause(&queue).await;
+    put(&queue, &nameless(2, &[])).await;
+    put(&queue, &cleanup(1, 2)).await;
+    put(&queue, &cleanup(1, 3)).await;
+    let shown = queue.recorded(id).await.unwrap();
+    let connection = shown.connection.unwrap();
+    assert_eq!((connection.revision, connection.stored_alone), (Some(3), false));
+    assert_eq!(shown.agents, AgentCounts { wanted: 1, deleting: 2, deleted: 0 });
+    let page = queue.recorded_agents(id, 0, 2).await.unwrap();
+    assert!(page.agents.iter().all(|agent| agent.phase == AgentPhase::Deleting));
+    let rest = queue.recorded_agents(id, page.next.unwrap(), 2).await.unwrap();
+    assert_eq!((rest.agents[0].id, rest.next), (id, None));
+    runs_until_done(&queue, 3).await;
+    let counts = queue.recorded(id).await.unwrap().agents;
+    assert_eq!(counts, AgentCounts { wanted: 1, deleting: 0, deleted: 2 });
+}
+
+#[tokio::test]
+async fn the_connection_in_force_is_shown_without_secrets() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    store(&queue, json!({ "revision": 3, "name": "Berlin", "url": "ws://me:hunter2@host" })).await;
+    let recorded = queue.recorded(Uuid::from_u128(1)).await.unwrap().connection.unwrap();
+    assert_eq!(recorded.url.as_deref(), Some("ws://me:***@host/"));
+    assert_eq!(recorded.name.as_deref(), Some("Berlin"));
+    assert!(recorded.stored_alone && recorded.at_ms.is_some());
+    assert_eq!(queue.record_counts().await.unwrap(), (1, 0));
 }

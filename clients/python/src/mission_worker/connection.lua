@@ -16,6 +16,7 @@ local K = {
   blocked = KEYS[1] .. ':blocked:',
   reconnected = KEYS[1] .. ':reconnected',
   agents = KEYS[1] .. ':agents',
+  listed = KEYS[1] .. ':agents:',
   connections = KEYS[1] .. ':connections',
   group = KEYS[1] .. ':group:',
   groups = KEYS[1] .. ':groups',
@@ -490,10 +491,18 @@ local function release_document(lane, subject, id)
   if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
 end
 
+-- The scores of the agents in the list of their gateway, by phase; of those that are wanted 1.
+local PHASES = { deleting = 0, deleted = 2 }
+
+local function agent_of(subject) return subject:match('/(.*)$') or '' end
+
 -- Changes an agent's record, and lets go of the documents that it does not name any more.
 local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
+  if not before or before.phase ~= record.phase then
+    call('ZADD', K.listed .. lane, PHASES[record.phase] or 1, agent_of(subject))
+  end
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
   end

@@ -136,6 +136,20 @@ pub enum QueueError {
         /// The name that was asked for.
         name: String,
     },
+    /// Nothing is known of a gateway with this id.
+    #[error("nothing is known of gateway {id}")]
+    UnknownGateway {
+        /// The id that was asked for.
+        id: Uuid,
+    },
+    /// The gateway cannot be forgotten now.
+    #[error("gateway {id} cannot be forgotten: {what}")]
+    GatewayInUse {
+        /// The id that was asked for.
+        id: Uuid,
+        /// The thing that keeps the gateway.
+        what: InUse,
+    },
     /// The text is not the id of an entry in a stream.
     #[error("{id:?} is not the id of an entry; start again without it")]
     EntryId {
@@ -170,6 +184,24 @@ pub enum QueueError {
         /// The text as it was given.
         scope: String,
     },
+}
+
+/// The thing that keeps a gateway from being forgotten, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InUse {
+    /// Running jobs.
+    #[error("{0} of its jobs are running; wait until they have ended, or cancel them")]
+    Running(u64),
+    /// Agents that are not deleted.
+    #[error(
+        "{0} of its agents are not deleted; enqueue a cleanup for each, or set force to forget \
+         them without removing them from the gateway"
+    )]
+    Agents(u64),
+    /// Jobs that have not ended.
+    #[error("{0} of its jobs are waiting; let them end, or set force to cancel them")]
+    Waiting(u64),
 }
 
 impl QueueError {

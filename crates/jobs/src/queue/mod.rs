@@ -46,7 +46,7 @@ pub use admin::actor::Author;
 pub use admin::audit::AuditEntry;
 pub use admin::gateways::{GatewayConnection, StoredConnection};
 pub use admin::pause::{Pause, PauseScope};
-pub use error::QueueError;
+pub use error::{InUse, QueueError};
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
 pub use redis::scripts::producer_scripts;
@@ -58,6 +58,9 @@ pub use views::failure_groups::Group;
 pub use views::gateway_view::{GatewayRecord, Recent};
 pub use views::job_view::JobRecord;
 pub use views::reads::Restart;
+pub use views::recorded::{
+    AgentCounts, AgentPage, AgentPhase, Owed, Recorded, RecordedAgent, RecordedConnection,
+};
 pub use views::search::{Cursor, Found, Search, SearchError};
 pub use views::slots::{Busy, Slots};
 pub use views::stats::StatsBucket;

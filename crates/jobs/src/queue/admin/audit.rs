@@ -24,8 +24,8 @@ pub struct AuditRecord {
     pub by: String,
     /// The origin of the action, such as `cli host-1`.
     pub from: String,
-    /// The action: `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain`, `undrain`
-    /// or `put-gateway`.
+    /// The action: `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain`, `undrain`,
+    /// `put-gateway` or `forget-gateway`.
     pub action: String,
     /// The job's id, the scope, `gateway:` and a gateway's id, or the worker's name.
     pub target: String,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::envelope::Envelope;
 use crate::queue::Queue;
 use crate::queue::admin::actor::Author;
-use crate::queue::error::QueueError;
+use crate::queue::error::{InUse, QueueError};
 use crate::queue::redis::scripts::{id_or_empty, lua};
 
 /// A valid connection of a gateway on its way into the queue: what job documents have as `gateway`.
@@ -50,6 +50,9 @@ impl GatewayConnection {
     }
 }
 
+/// The most steps in which a gateway is forgotten. A step takes a hundred jobs or agents.
+const MOST_STEPS: usize = 100_000;
+
 impl Queue {
     /// Stores the connection of a gateway. All of its jobs use it from then on, and documents may
     /// name the gateway by its id alone. If it is another connection than before, blocked jobs of
@@ -72,5 +75,40 @@ impl Queue {
             changed: result == "changed",
             revision: revision.parse().ok(),
         })
+    }
+
+    /// Forgets a gateway: its connection, its agents and its figures. Nothing is changed on the
+    /// gateway itself.
+    ///
+    /// Refused with [`QueueError::GatewayInUse`] while jobs of it run and, without `force`, while
+    /// jobs of it wait or agents are recorded on it. With `force`, waiting jobs are cancelled.
+    pub async fn forget_gateway(
+        &self,
+        id: Uuid,
+        force: bool,
+        by: &Author,
+        why: &str,
+    ) -> Result<(), QueueError> {
+        let script = lua::forget;
+        let mut from = String::new();
+        for _ in 0..MOST_STEPS {
+            let own = (id.to_string(), force, &from);
+            let (result, rest): (String, String) = self.scripts.act(script, by, why, own).await?;
+            let count = || rest.parse().unwrap_or_default();
+            let what = match result.as_str() {
+                "forgotten" => return Ok(()),
+                "unknown" => return Err(QueueError::UnknownGateway { id }),
+                "running" => InUse::Running(count()),
+                "agents" => InUse::Agents(count()),
+                "jobs" => InUse::Waiting(count()),
+                _ => {
+                    from = rest;
+                    continue;
+                }
+            };
+            return Err(QueueError::GatewayInUse { id, what });
+        }
+        let reason = "jobs of the gateway keep coming".to_owned();
+        Err(QueueError::Script { script: script.name, reason })
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Checked;
 use super::compare::same;
+use super::gateways::author;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{
@@ -22,13 +23,13 @@ use crate::queue::redis::bundle::Source;
 use crate::queue::redis::claim::Room;
 use crate::queue::redis::scripts::operators::ActionAnswer;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts, lua, millis};
-use crate::queue::{Author, PauseScope, Settings, State};
+use crate::queue::{PauseScope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
 
 /// The time at which every case begins.
 const BEGIN: u64 = 1_763_859_600_000;
-const BY: &str = "somebody";
+pub(super) const BY: &str = "somebody";
 pub(super) const WHY: &str = "a test";
 
 /// A Redis that is emptied for each case.
@@ -129,9 +130,9 @@ impl<'a> Case<'a> {
                 self.retry(*pick, *force, *fitting).await?;
             }
             Operation::Put(put) => self.put_gateway(put).await?,
+            Operation::Forget { gateway, force } => self.forget(*gateway, *force).await?,
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,
-            // No script has run, so nothing needs comparing.
             Operation::Advance { ms } => {
                 self.advance(*ms).await;
                 return Ok(());
@@ -390,10 +391,6 @@ impl<'a> Case<'a> {
         }
         Err("it does not come to an end".into())
     }
-}
-
-pub(super) fn author() -> Author {
-    Author::new(BY, "a test")
 }
 
 fn picked<T>(from: &[T], pick: u8) -> Option<&T> {

@@ -1,15 +1,15 @@
-//! The actions on whole gateways: their connections.
+//! The actions on whole gateways: their connections, and what it means to forget them.
 
 use uuid::Uuid;
 
 use super::Checked;
-use super::case::{Case, WHY, author};
+use super::case::{BY, Case, WHY};
 use super::compare::same;
 use super::machine::{Lane, Model, More};
 use super::operations::{Put, gateway};
 use super::records::Connection;
-use crate::queue::State;
 use crate::queue::redis::scripts::lua;
+use crate::queue::{Author, State};
 
 impl Model {
     /// Applies a connection that was enqueued or stored. Returns whether it is in force.
@@ -61,6 +61,36 @@ impl Model {
         let revision = revision.map(|revision| revision.to_string()).unwrap_or_default();
         (result.to_owned(), revision)
     }
+
+    /// Returns the answer of the last call.
+    fn forget(&mut self, lane: Uuid, force: bool) -> (&'static str, String) {
+        let of_lane = |subject: &String| subject.starts_with(&lane.to_string());
+        let agents = self.records.agents.iter().filter(|(subject, _)| of_lane(subject));
+        let wanted = agents.filter(|(_, record)| record.phase != Some("deleted")).count();
+        let waiting = self.jobs.values().filter(|job| job.lane == lane && job.waits());
+        let waiting: Vec<Uuid> = waiting.map(|job| job.id).collect();
+        let running = self.running(lane).count();
+        if running > 0 {
+            return ("running", running.to_string());
+        }
+        if !force && wanted > 0 {
+            return ("agents", wanted.to_string());
+        }
+        if !force && !waiting.is_empty() {
+            return ("jobs", waiting.len().to_string());
+        }
+        for id in waiting {
+            let why = format!("cancelled by {BY}: its gateway is forgotten: {WHY}");
+            let by = Some(BY.to_owned());
+            self.go(id, State::Cancelled, More { by, ..More::reason(&why) });
+        }
+        self.records.agents.retain(|subject, _| !of_lane(subject));
+        self.records.applied.retain(|subject, _| !of_lane(subject));
+        self.records.heartbeats.retain(|(of, _), _| *of != lane);
+        self.records.connections.remove(&lane);
+        self.lanes.remove(&lane);
+        ("forgotten", String::new())
+    }
 }
 
 impl Case<'_> {
@@ -74,4 +104,31 @@ impl Case<'_> {
             scripts.act(lua::connection, &author(), WHY, own).await?;
         same("put", &answer, &self.model.put_gateway(put, document))
     }
+    pub(super) async fn forget(&mut self, number: u8, force: bool) -> Checked {
+        let lane = gateway(number);
+        let mut from = String::new();
+        let answer: (String, String) = loop {
+            let scripts = &self.bench.scripts;
+            let own = (lane.to_string(), force, &from);
+            let answer: (String, String) =
+                scripts.act(lua::forget, &author(), WHY, own).await?;
+            if answer.0 != "more" {
+                break answer;
+            }
+            from = answer.1;
+        };
+        // Nothing is known of a gateway only if the model knows nothing of it either.
+        if answer.0 == "unknown" {
+            let has_jobs = self.model.jobs.values().any(|job| job.lane == lane && job.waits());
+            let is_connected = self.model.records.connections.contains_key(&lane);
+            return same("forget", &(has_jobs || is_connected), &false);
+        }
+        let (result, rest) = self.model.forget(lane, force);
+        same("forget", &answer, &(result.to_owned(), rest))
+    }
+}
+
+/// Returns the author of all actions.
+pub(super) fn author() -> Author {
+    Author::new(BY, "a test")
 }

@@ -82,6 +82,11 @@ pub(super) enum Operation {
     },
     /// Stores the connection of a gateway.
     Put(Put),
+    /// Forgets a gateway.
+    Forget {
+        gateway: u8,
+        force: bool,
+    },
     Pause {
         scope: u8,
     },
@@ -256,7 +261,8 @@ fn one(rng: &mut Rng, world: &World) -> Operation {
     let worker = rng.u8(..WORKERS);
     let pick = rng.u8(..);
     match rng.u8(..100) {
-        0..24 => Operation::Enqueue((0..few(rng)).map(|_| new(rng, world)).collect()),
+        0 => Operation::Forget { gateway: rng.u8(..world.gateways), force: rng.bool() },
+        1..24 => Operation::Enqueue((0..few(rng)).map(|_| new(rng, world)).collect()),
         24..26 => Operation::EnqueueAgain { pick },
         26..48 => Operation::Claim { worker, wanted: rng.u8(..5) },
         48..53 => {

@@ -20,7 +20,7 @@ pub(super) struct Agent {
     seq: u64,
     job: Uuid,
     observed: Option<u64>,
-    phase: Option<&'static str>,
+    pub(super) phase: Option<&'static str>,
     deleted_at: Time,
     desired: Option<Uuid>,
     token: Option<Uuid>,
@@ -39,10 +39,10 @@ pub(super) struct Connection {
 /// All records, by subject, lane, and lane with agent.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    agents: BTreeMap<String, Agent>,
+    pub(super) agents: BTreeMap<String, Agent>,
     pub(super) connections: BTreeMap<Uuid, Connection>,
-    heartbeats: BTreeMap<(Uuid, String), (u64, String)>,
-    applied: BTreeMap<String, String>,
+    pub(super) heartbeats: BTreeMap<(Uuid, String), (u64, String)>,
+    pub(super) applied: BTreeMap<String, String>,
 }
 
 /// The part of an agent's record that a run got when it was claimed: its number and what it owed.

@@ -62,8 +62,21 @@ end
 local records = {}
 local agents, connections =
   redis.call('HGETALL', KEYS[1] .. ':agents'), redis.call('HGETALL', KEYS[1] .. ':connections')
+local PHASES, listed = { deleting = '0', deleted = '2' }, {}
+for _, lane in ipairs(lanes) do
+  local list = redis.call('ZRANGE', KEYS[1] .. ':agents:' .. lane, 0, -1, 'WITHSCORES')
+  for i = 1, #list, 2 do
+    listed[lane .. '/' .. list[i]] = list[i + 1]
+  end
+end
 for i = 1, #agents, 2 do
   records[#records + 1] = record_text(agents[i], agents[i + 1], FIELDS_OF_AGENTS)
+  local phase = cmsgpack.unpack(agents[i + 1]).phase
+  if listed[agents[i]] ~= (PHASES[phase] or '1') then records[#records] = 'listed wrongly' end
+  listed[agents[i]] = nil
+end
+for subject in pairs(listed) do
+  records[#records + 1] = 'listed without a record: ' .. subject
 end
 for i = 1, #connections, 2 do
   records[#records + 1] = record_text(

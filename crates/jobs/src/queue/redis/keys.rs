@@ -54,9 +54,11 @@ const NAMES: &[(&str, &str)] = &[
     // a run has proven), phase (`deleting` or `deleted`; absent while the agent is wanted), and ids
     // of jobs whose documents have a part of it: desired, token, and what is owed once: f (force
     // the bootstrap), r (reset the session), w (wake), p (provision). ZSET: the deleted ones, by
-    // the time of the deletion.
+    // the time of the deletion. ZSET per lane: ids of its agents with a record, by phase: 0
+    // deleting, 1 wanted, 2 deleted.
     ("agents", "agents"),
     ("deleted", "deleted"),
+    ("listed", "agents:"),
     // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, the
     // document that has it and its subject, at (the time when it came, as text), and fingerprint.
     ("connections", "connections"),
@@ -143,6 +145,11 @@ impl Keys {
     /// Returns the key of the records of agents.
     pub(crate) fn agents(&self) -> String {
         format!("{}:agents", self.prefix)
+    }
+
+    /// Returns the key of the list of a gateway's agents.
+    pub(crate) fn listed(&self, lane: &str) -> String {
+        format!("{}:agents:{lane}", self.prefix)
     }
 
     /// Returns the key of the records of connections.

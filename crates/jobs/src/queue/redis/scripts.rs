@@ -2,6 +2,7 @@
 
 pub(crate) mod operators;
 mod plain;
+mod records;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -56,7 +57,8 @@ pub(crate) mod lua {
         Reads: counts get list gateways search chain groups summary workers;
         Adds: enqueue connection;
         Changes:
-            claim renew journal ack release reseal retry cancel pause snooze drain heartbeat;
+            claim renew journal ack release reseal retry cancel forget pause snooze drain
+            heartbeat;
     }
 }
 
@@ -70,8 +72,9 @@ end
 /// Returns the names and whole texts of the scripts that producers in other languages run; see
 /// `docs/protocol.md`.
 #[must_use]
-pub fn producer_scripts() -> [(&'static str, String); 2] {
-    [lua::enqueue, lua::connection].map(|source| (source.name, source.script(CLOCK)))
+pub fn producer_scripts() -> [(&'static str, String); 3] {
+    [lua::enqueue, lua::connection, lua::forget]
+        .map(|source| (source.name, source.script(CLOCK)))
 }
 
 /// A job's id and the token of its lease.

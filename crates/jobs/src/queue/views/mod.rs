@@ -7,6 +7,7 @@ pub mod failure_groups;
 pub mod gateway_view;
 pub mod job_view;
 pub(crate) mod reads;
+pub mod recorded;
 pub mod search;
 pub mod slots;
 pub mod stats;

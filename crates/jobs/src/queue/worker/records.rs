@@ -31,7 +31,16 @@ pub(crate) struct AgentRecord {
     pub(crate) seq: u64,
     /// The phase; none while the agent is wanted.
     #[serde(default)]
-    phase: Option<Phase>,
+    pub(crate) phase: Option<Phase>,
+    /// The number that the producer gave to the newest document.
+    #[serde(default)]
+    pub(crate) generation: Option<u64>,
+    /// The `seq` that a run has proven on the gateway.
+    #[serde(default)]
+    pub(crate) observed: Option<u64>,
+    /// The job of the newest document.
+    #[serde(default)]
+    pub(crate) job: Option<Uuid>,
     #[serde(default)]
     desired: Option<Uuid>,
     #[serde(default)]
@@ -49,7 +58,7 @@ pub(crate) struct AgentRecord {
 /// The phase of an agent that a cleanup is to remove or has removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Phase {
+pub(crate) enum Phase {
     /// A cleanup is owed.
     Deleting,
     /// The agent is gone.
@@ -86,18 +95,31 @@ impl AgentRecord {
 
 /// The record of a gateway's connection.
 #[derive(Debug, Deserialize)]
-struct ConnectionRecord {
-    document: Uuid,
+pub(crate) struct ConnectionRecord {
+    pub(crate) document: Uuid,
+    #[serde(default)]
+    pub(crate) revision: Option<u64>,
+    /// The subject of the job that it came with, or one that is no agent's.
+    #[serde(default)]
+    pub(crate) subject: Option<String>,
+    /// The time when it came, as text.
+    #[serde(default)]
+    pub(crate) at: Option<String>,
+}
+
+impl ConnectionRecord {
+    /// Reads a record. Returns none if it cannot be read.
+    pub(crate) fn read(packed: &[u8]) -> Option<Self> {
+        let mut reader = rmp_serde::Deserializer::from_read_ref(packed).with_human_readable();
+        Self::deserialize(&mut reader).ok()
+    }
 }
 
 /// Returns the ids of the jobs whose documents these records of agents and connections need.
 pub(crate) fn documents_of(agents: &[Vec<u8>], connections: &[Vec<u8>]) -> HashSet<Uuid> {
     let agents = agents.iter().filter_map(|packed| AgentRecord::read(packed));
     let of_agents = agents.flat_map(|record| record.documents().collect::<Vec<_>>());
-    let connections = connections.iter().filter_map(|packed| {
-        let mut reader = rmp_serde::Deserializer::from_read_ref(packed).with_human_readable();
-        ConnectionRecord::deserialize(&mut reader).ok()
-    });
+    let connections = connections.iter().filter_map(|packed| ConnectionRecord::read(packed));
     of_agents.chain(connections.map(|record| record.document)).collect()
 }
 

@@ -148,10 +148,7 @@ local function forget_agents()
   local day_ago = NOW - 86400000
   for _, subject in ipairs(call('ZRANGEBYSCORE', K.deleted, '-inf', day_ago, 'LIMIT', 0, STEP)) do
     local record = agent_record(subject)
-    if record and record.phase == 'deleted' then
-      agents[subject], changed_agents[subject] = false, nil
-      call('HDEL', K.agents, subject)
-    end
+    if record and record.phase == 'deleted' then drop_agent(subject:match('^[^/]*'), subject) end
     call('ZREM', K.deleted, subject)
   end
 end

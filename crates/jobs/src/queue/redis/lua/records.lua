@@ -27,10 +27,29 @@ local function release_document(lane, subject, id)
   if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
 end
 
+-- The scores of the agents in the list of their gateway, by phase; of those that are wanted 1.
+local PHASES = { deleting = 0, deleted = 2 }
+
+local function agent_of(subject) return subject:match('/(.*)$') or '' end
+
 -- Changes an agent's record, and lets go of the documents that it does not name any more.
 local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
+  if not before or before.phase ~= record.phase then
+    call('ZADD', K.listed .. lane, PHASES[record.phase] or 1, agent_of(subject))
+  end
+  for _, part in ipairs(READ) do
+    if before then release_document(lane, subject, before[part]) end
+  end
+end
+
+-- Forgets an agent and lets go of its documents.
+local function drop_agent(lane, subject)
+  local before = agent_record(subject)
+  agents[subject], changed_agents[subject] = false, nil
+  call('HDEL', K.agents, subject)
+  call('ZREM', K.listed .. lane, agent_of(subject))
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
   end

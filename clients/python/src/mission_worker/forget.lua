@@ -1,0 +1,729 @@
+-- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
+local K = {
+  job = KEYS[1] .. ':job:',
+  state = KEYS[1] .. ':state:',
+  layout = KEYS[1] .. ':layout',
+  turn = KEYS[1] .. ':turn',
+  subject = KEYS[1] .. ':subject:',
+  later = KEYS[1] .. ':later:',
+  lane = KEYS[1] .. ':lane:',
+  gateway = KEYS[1] .. ':gateway',
+  gateways = KEYS[1] .. ':gateways',
+  lanes = KEYS[1] .. ':lanes',
+  own = KEYS[1] .. ':own:',
+  held = KEYS[1] .. ':held',
+  blocked = KEYS[1] .. ':blocked:',
+  reconnected = KEYS[1] .. ':reconnected',
+  agents = KEYS[1] .. ':agents',
+  deleted = KEYS[1] .. ':deleted',
+  listed = KEYS[1] .. ':agents:',
+  connections = KEYS[1] .. ':connections',
+  heartbeats = KEYS[1] .. ':heartbeats:',
+  group = KEYS[1] .. ':group:',
+  groups = KEYS[1] .. ':groups',
+  failures = KEYS[1] .. ':failures',
+  expiry = KEYS[1] .. ':expiry',
+  wake = KEYS[1] .. ':wake',
+  events = KEYS[1] .. ':events',
+  audit = KEYS[1] .. ':audit',
+  minute = KEYS[1] .. ':minute:',
+}
+local NEXT = {
+  new = { scheduled = true, ready = true, superseded = true, },
+  scheduled = { ready = true, dead = true, superseded = true, cancelled = true, },
+  ready = { running = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
+  running = { done = true, dead = true, retrying = true, snoozed = true, blocked = true, ready = true, superseded = true, cancelled = true, },
+  retrying = { ready = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
+  snoozed = { ready = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
+  blocked = { ready = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
+  done = { },
+  dead = { ready = true, cancelled = true, },
+  superseded = { },
+  cancelled = { },
+}
+local FAILING = { retrying = true, snoozed = true, blocked = true, dead = true, }
+local WAITING = { scheduled = true, retrying = true, snoozed = true, blocked = true, }
+local ENDED = { done = true, dead = true, superseded = true, cancelled = true, }
+local KINDS = { ['provision'] = true, ['provision-main'] = true, ['cleanup'] = true, ['heartbeat-sync'] = true, }
+local MERGES = { ['heartbeat-sync'] = true, }
+local function now()
+  local clock = redis.call('TIME')
+  return clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+-- The functions that all scripts share. The generated tables come before it: K (keys), NEXT,
+-- RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in
+-- ms).
+--
+-- A script checks before it writes, because Redis does not undo what a failing script has done.
+-- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
+-- the end of every script, even a failing one. Jobs and lanes are stored as MessagePack maps,
+-- because a whole map costs Redis less than a few fields of a hash. Fields without a value are left
+-- out of them, as are the numbers of a lane that are 0.
+
+local call = redis.call
+local NOW = now()
+-- LAYOUT stands in the Python client's get.lua as well.
+local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
+local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
+local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
+local RANKS = 2 ^ 48
+
+-- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
+-- Making it is slow, and most are the same few.
+local texts = {}
+local function text(number)
+  local known = texts[number]
+  if not known then
+    known = string.format('%.0f', number)
+    texts[number] = known
+  end
+  return known
+end
+local NOW_TEXT = text(NOW)
+
+-- Jobs --------------------------------------------------------------------------------------------
+
+-- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
+-- in, what has to be written of them (fields and values, of which `job` and its value are the
+-- first), and new places in the lists of states.
+local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+
+-- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
+local function read(id, with_payload)
+  local job = jobs[id]
+  if job then return job end
+  local packed
+  if with_payload then
+    packed, payloads[id] = unpack(call('HMGET', K.job .. id, 'job', 'payload'))
+  else
+    packed = call('HGET', K.job .. id, 'job')
+  end
+  if not packed then return nil end
+  job = cmsgpack.unpack(packed)
+  jobs[id], listed[id] = job, job.state
+  return job
+end
+
+-- Has a job written that was changed in another way than by `go`, or with another field of its hash
+-- besides.
+local function save(job, field, value)
+  local fields = unsaved[job.id]
+  if not fields then
+    fields = { 'job', false }
+    unsaved[job.id] = fields
+  end
+  if field then
+    fields[#fields + 1], fields[#fields + 2] = field, value
+  end
+end
+
+-- Lanes -------------------------------------------------------------------------------------------
+
+-- What the queue knows of gateways, for those that were asked for; and records that were read but
+-- not looked at yet.
+local lanes, packed_lanes = {}, {}
+
+-- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
+-- changed of it is written.
+local function gateway(lane)
+  local known = lanes[lane]
+  if known then return known end
+  local packed = packed_lanes[lane]
+  if packed == nil then packed = call('HGET', K.gateway, lane) end
+  known = packed and cmsgpack.unpack(packed) or {}
+  lanes[lane] = known
+  return known
+end
+
+-- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing
+-- was.
+local function put(map, name, value)
+  if value ~= nil or map[name] ~= nil then map[name] = value end
+end
+
+-- A lane's number after one has gone.
+local function less(number) return number and number > 1 and number - 1 or nil end
+
+-- Failures ----------------------------------------------------------------------------------------
+
+-- By key: what is known of groups of failures, and the groups that jobs have left.
+local groups, left_groups = {}, {}
+
+-- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known,
+-- the method, until it is done, replaced or cancelled, or fails in another way.
+local function join_group(job)
+  local ok, failure = pcall(cjson.decode, job.failure)
+  if not ok or type(failure) ~= 'table' then failure = {} end
+  local function said(name) return type(failure[name]) == 'string' and failure[name] or nil end
+  local function word(name) return (said(name) or ''):gsub('[^%w_%-%./]', '_'):sub(1, 60) end
+  local key = job.lane .. '|' .. word('code') .. '|' .. word('method')
+  if job.group ~= key then
+    if job.group then
+      call('ZREM', K.group .. job.group, job.id)
+      left_groups[job.group] = true
+    end
+    job.group = key
+  end
+  if groups[key] == nil then
+    local packed = call('HGET', K.failures, key)
+    groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
+  end
+  local group = groups[key]
+  group.message, group.action, group.last_at, group.sample =
+    said('message'), said('action'), NOW, job.id
+  group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
+  call('ZADD', K.group .. key, NOW, job.id)
+end
+
+-- It has got past its failure, or ended for another reason.
+local function leave_group(job)
+  call('ZREM', K.group .. job.group, job.id)
+  left_groups[job.group], job.group = true, nil
+end
+
+local function write_groups()
+  for key in pairs(left_groups) do
+    if call('EXISTS', K.group .. key) == 0 then
+      call('HDEL', K.failures, key)
+      call('ZREM', K.groups, key)
+      groups[key] = nil
+    end
+  end
+  for key, group in pairs(groups) do
+    call('HSET', K.failures, key, cmsgpack.pack(group))
+    call('ZADD', K.groups, group.last_at, key)
+  end
+end
+
+-- Numbers -----------------------------------------------------------------------------------------
+
+local numbers, metered = {}, {}
+
+-- The next number of a counter.
+local function next_of(key)
+  numbers[key] = (numbers[key] or tonumber(call('GET', key) or 0)) + 1
+  return numbers[key]
+end
+
+-- Counts something that happened to a job, for its kind and per minute.
+local function meter(job, what)
+  local kind = KINDS[job.kind] and job.kind or 'other'
+  local of_kind = metered[kind]
+  if not of_kind then
+    of_kind = {}
+    metered[kind] = of_kind
+  end
+  of_kind[what] = (of_kind[what] or 0) + 1
+end
+
+-- Wakes -------------------------------------------------------------------------------------------
+
+local wakes, MYSELF = {}, nil
+
+-- Wakes any idle worker, or that one. A token is enough: who takes it looks at everything.
+local function wake(worker)
+  if worker and worker == MYSELF then return end
+  wakes[worker and K.wake .. ':' .. worker or K.wake] = true
+end
+
+-- Rotations ---------------------------------------------------------------------------------------
+
+-- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
+-- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
+-- without going through it.
+local left, served, offered = {}, {}, {}
+
+local function leave_rotation(key, lane)
+  left[key] = left[key] or {}
+  left[key][lane] = true
+  if offered[key] then offered[key][lane] = nil end
+end
+
+local function join_rotation(key, lane)
+  offered[key] = offered[key] or {}
+  offered[key][lane] = offered[key][lane] or -next_of(K.turn)
+end
+
+-- The end of every script -------------------------------------------------------------------------
+
+-- Calls a command with a list of any length: Lua passes some thousand values at most.
+local PART = 1000
+local function in_parts(command, key, list)
+  for first = 1, #list, PART do
+    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+  end
+end
+
+-- Records -----------------------------------------------------------------------------------------
+
+-- By subject and lane: the records of agents and of connections that were read (false if there is
+-- none), and those that have changed.
+local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+
+-- The fields of records that are numbers. All others are texts.
+local COUNTS = { seq = true, generation = true, observed = true, revision = true }
+
+-- Reads a record. One that somebody has spoilt counts as absent, so that it stops no other job.
+local function unpacked(packed)
+  local ok, record = pcall(cmsgpack.unpack, packed or '')
+  if not ok or type(record) ~= 'table' or not record.seq then return false end
+  for name, value in pairs(record) do
+    if type(value) ~= (COUNTS[name] and 'number' or 'string') then return false end
+  end
+  return record
+end
+
+local function agent_record(subject)
+  if agents[subject] == nil then agents[subject] = unpacked(call('HGET', K.agents, subject)) end
+  return agents[subject]
+end
+
+local function save_agent(subject, record)
+  agents[subject], changed_agents[subject] = record, true
+end
+
+local function connection(lane)
+  if connections[lane] == nil then
+    connections[lane] = unpacked(call('HGET', K.connections, lane))
+  end
+  return connections[lane]
+end
+
+-- Writes the changed ones of some records into their hash.
+local function write_changed(key, records, changed)
+  local list = {}
+  for name in pairs(changed) do
+    list[#list + 1], list[#list + 2] = name, cmsgpack.pack(records[name])
+  end
+  in_parts('HSET', key, list)
+end
+
+-- To be called before anything reads records in another way.
+local function write_records()
+  write_changed(K.agents, agents, changed_agents)
+  write_changed(K.connections, connections, changed_connections)
+  changed_agents, changed_connections = {}, {}
+end
+
+-- Lists jobs by their new states. To be called before anything reads those lists.
+local function write_states()
+  local gone, come = {}, {}
+  for id, at in pairs(moved) do
+    local from, to = listed[id], jobs[id].state
+    if from and from ~= to then
+      local ids = gone[from] or {}
+      ids[#ids + 1], gone[from] = id, ids
+    end
+    local list = come[to] or {}
+    list[#list + 1], list[#list + 2], come[to] = at, id, list
+    listed[id] = to
+  end
+  moved = {}
+  for state, ids in pairs(gone) do
+    in_parts('ZREM', K.state .. state, ids)
+  end
+  for state, list in pairs(come) do
+    in_parts('ZADD', K.state .. state, list)
+  end
+end
+
+-- Puts lanes into rotations and takes them out. To be called before anything reads those.
+local function write_rotations()
+  for key, set in pairs(left) do
+    local names = {}
+    for lane in pairs(set) do
+      names[#names + 1] = lane
+    end
+    call('ZREM', key, unpack(names))
+  end
+  for key, count in pairs(served) do
+    call('ZREMRANGEBYRANK', key, -count, -1)
+  end
+  for key, set in pairs(offered) do
+    local list = {}
+    for lane, turn in pairs(set) do
+      list[#list + 1], list[#list + 2] = turn, lane
+    end
+    if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
+  end
+  left, served, offered = {}, {}, {}
+end
+
+local function write_jobs()
+  for id, fields in pairs(unsaved) do
+    fields[2] = cmsgpack.pack(jobs[id])
+    call('HSET', K.job .. id, unpack(fields))
+  end
+end
+
+local function write_lanes()
+  local list = {}
+  for lane, known in pairs(lanes) do
+    list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known)
+  end
+  if #list > 0 then call('HSET', K.gateway, unpack(list)) end
+end
+
+local function write_meters()
+  if not next(metered) then return end
+  local key = K.minute .. math.floor(NOW / 60000)
+  for kind, happened in pairs(metered) do
+    for what, times in pairs(happened) do
+      call('HINCRBY', key, kind .. '|' .. what, times)
+    end
+  end
+  call('PEXPIRE', key, MINUTES_KEPT)
+end
+
+local emitted = false
+
+local function flush()
+  write_states()
+  write_rotations()
+  write_groups()
+  write_records()
+  write_jobs()
+  write_lanes()
+  write_meters()
+  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
+  for key, number in pairs(numbers) do
+    call('SET', key, number)
+  end
+  for key in pairs(wakes) do
+    if call('LLEN', key) == 0 then
+      call('RPUSH', key, '1')
+      call('PEXPIRE', key, 60000)
+    end
+  end
+end
+
+-- The events of the stream and the records of the audit. Comes after prelude.lua.
+
+local function emit(json)
+  emitted = true
+  call('XADD', K.events, '*', 'event', json)
+end
+
+-- `,"name":value` of those that have one; `value` is JSON.
+local function member(name, value) return value and ',"' .. name .. '":' .. value or '' end
+
+-- Most of what is quoted is the name of one worker.
+local in_quotes = {}
+local function quoted(value)
+  if value and not in_quotes[value] then in_quotes[value] = cjson.encode(value) end
+  return in_quotes[value]
+end
+
+local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
+
+-- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may
+-- hold anything.
+local function emit_job(job, from, to, at, more)
+  local rest = '}'
+  if to == 'running' then
+    rest = ',"worker":' .. quoted(job.worker) .. '}'
+  elseif WAITING[to] then
+    rest = ',"next_at_ms":' .. text(at) .. '}'
+  end
+  if more ~= NOTHING then
+    rest = member('reason', quoted(more.reason))
+      .. member('superseded_by', quoted(more.superseded_by))
+      .. member('by', quoted(more.by))
+      .. member('failure', more.failure)
+      .. rest
+  end
+  emit(
+    NOW_JSON
+      .. job.id
+      .. '","kind":"'
+      .. job.kind
+      .. '","gateway":"'
+      .. job.lane
+      .. '","subject":"'
+      .. job.subject
+      .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"')
+      .. to
+      .. '","run":'
+      .. text(job.runs)
+      .. ',"attempts":'
+      .. text(job.attempts)
+      .. rest
+  )
+end
+
+-- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why.
+-- `before` and `after` are states.
+local function audit(action, target, before, after)
+  call(
+    'XADD',
+    K.audit,
+    'MAXLEN',
+    '~',
+    AUDITED,
+    '*',
+    'entry',
+    cjson.encode({
+      v = 1,
+      at_ms = NOW,
+      by = ARGV[1],
+      from = ARGV[2],
+      action = action,
+      target = target,
+      before = before,
+      after = after,
+      why = ARGV[3],
+    })
+  )
+end
+
+-- The parts of an agent's record whose documents a run reads. Of other owed parts only the id counts.
+local READ = { 'desired', 'token', 'w' }
+
+local function is_needed(lane, subject, id)
+  local known, record = connection(lane), agent_record(subject)
+  if known and known.document == id then return true end
+  for _, part in ipairs(READ) do
+    if record and record[part] == id then return true end
+  end
+  return false
+end
+
+-- A record has let go of a document, which is removed if its job is gone and no other record needs
+-- it.
+local function release_document(lane, subject, id)
+  if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
+end
+
+-- The scores of the agents in the list of their gateway, by phase; of those that are wanted 1.
+local PHASES = { deleting = 0, deleted = 2 }
+
+local function agent_of(subject) return subject:match('/(.*)$') or '' end
+
+-- Changes an agent's record, and lets go of the documents that it does not name any more.
+local function replace_agent(lane, subject, record)
+  local before = agent_record(subject)
+  save_agent(subject, record)
+  if not before or before.phase ~= record.phase then
+    call('ZADD', K.listed .. lane, PHASES[record.phase] or 1, agent_of(subject))
+  end
+  for _, part in ipairs(READ) do
+    if before then release_document(lane, subject, before[part]) end
+  end
+end
+
+-- Forgets an agent and lets go of its documents.
+local function drop_agent(lane, subject)
+  local before = agent_record(subject)
+  agents[subject], changed_agents[subject] = false, nil
+  call('HDEL', K.agents, subject)
+  call('ZREM', K.listed .. lane, agent_of(subject))
+  for _, part in ipairs(READ) do
+    if before then release_document(lane, subject, before[part]) end
+  end
+end
+
+-- A copy of a record that can be changed.
+local function copy(record)
+  local after = {}
+  for name, value in pairs(record) do
+    after[name] = value
+  end
+  return after
+end
+
+-- Lanes whose gateways have got another connection in this call.
+local reconnected = {}
+
+-- A job was cancelled: its cleanup leaves the agent as it is, and what only it asked for once is
+-- not owed any more. The agent's newest state and token stay, and so does that the agent is new.
+local function withdraw_document(job)
+  local record = agent_record(job.subject)
+  if not record then return end
+  local after = copy(record)
+  if job.kind == 'cleanup' then
+    if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
+  else
+    for _, letter in ipairs({ 'f', 'r', 'w' }) do
+      if record[letter] == job.id then after[letter] = nil end
+    end
+  end
+  replace_agent(job.lane, job.subject, after)
+end
+
+-- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and
+-- `leave`. Comes after events.lua.
+
+-- Transitions -------------------------------------------------------------------------------------
+
+local function allowed(from, to) return (NEXT[from] or {})[to] == true end
+
+-- Where a job stands in its lane, if it has not taken over another's place or been put last.
+local function rank(job) return job.rank or job.priority * RANKS + job.seq end
+
+-- A job as a lane offers it: an id has 36 characters.
+local function offered_as(job) return job.id .. job.subject end
+
+-- Offers a job no more that could have run.
+local function withdraw(job) call('ZREM', K.lane .. job.lane, offered_as(job)) end
+
+-- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
+-- leased; NOW otherwise. `more`, all optional: reason, failure (JSON), superseded_by, by (who did
+-- it).
+local function go(job, to, at, more)
+  local from, id, known = job.state, job.id, gateway(job.lane)
+  if not allowed(from or 'new', to) then
+    error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to)
+  end
+  at, more = at or NOW, more or NOTHING
+  if from then known[from] = less(known[from]) end
+  known[to] = (known[to] or 0) + 1
+  if from == 'ready' and to ~= 'running' then withdraw(job) end
+  if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
+
+  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
+  if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+  job.state, job.timeline, moved[id] = to, line, at
+  put(job, 'next_at', WAITING[to] and at or nil)
+  put(job, 'snoozed_by', nil)
+  if more.failure then job.failure = more.failure end
+  if FAILING[to] then
+    if job.failure then join_group(job) end
+  elseif job.group and ENDED[to] then
+    leave_group(job)
+  end
+  if ENDED[to] then
+    job.finished_at = NOW
+    if more.reason then job.reason = more.reason end
+    put(job, 'superseded_by', more.superseded_by)
+    call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
+    if to == 'cancelled' then withdraw_document(job) end
+    if job.expires_at then call('ZREM', K.expiry, id) end
+  end
+  save(job)
+  if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
+  emit_job(job, from, to, at, more)
+end
+
+-- The order of jobs -------------------------------------------------------------------------------
+
+-- Puts a lane that has something to run at the end of the rotation, of its owner or of everybody.
+local function offer_lane(lane)
+  local known = gateway(lane)
+  -- One that is held comes back by K.held.
+  if (known.held_until or 0) > NOW then return end
+  join_rotation(known.owner and K.own .. known.owner or K.lanes, lane)
+  wake(known.owner)
+end
+
+-- Offers a job to its lane if it can run. It is the first of the line of its subject.
+local function offer_job(job)
+  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
+  -- waits for them.
+  local waits = MERGES[job.kind] and gateway(job.lane).merging
+  if job.state == 'ready' and not waits then
+    call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
+    offer_lane(job.lane)
+  end
+end
+
+-- Offers the first job of a subject.
+local function offer(subject)
+  local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
+  local job = id and read(id)
+  if job then offer_job(job) end
+end
+
+local layout = redis.call('GET', K.layout)
+-- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
+if layout == '1' then redis.call('SET', K.layout, LAYOUT) end
+if layout and layout ~= LAYOUT and layout ~= '1' then
+  return redis.error_reply('LAYOUT the queue is of layout ' .. layout
+    .. ', this program knows ' .. LAYOUT)
+end
+local function main()
+-- Forgets a gateway step by step: its connection, its agents, its place among the lanes and its
+-- figures. Only the counts of its ended jobs stay for as long as these are kept. Python runs this
+-- script too: docs/protocol.md.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 author  2 origin  3 reason  4 lane  5 force: 1 or 0  6 where the last call stopped, or
+--       empty
+-- Returns {result, where it stopped or how many}: `forgotten`; `more`, to be called again;
+--   `unknown`; `running`, if jobs of it run; without force also `agents`, if agents are recorded
+--   that are not deleted, and `jobs`, if jobs wait. With force these jobs are cancelled.
+-- Cost  100 jobs or agents, about 12 commands each.
+
+local lane, force, from, STEPS = ARGV[4], ARGV[5] == '1', ARGV[6], 100
+local UNDONE = { 'scheduled', 'ready', 'retrying', 'snoozed', 'blocked' }
+local known = gateway(lane)
+
+local function cancel_some(state)
+  local cursor = from:match('^' .. state .. ' (%d+)$') or '0'
+  local next_cursor, found = unpack(call('ZSCAN', K.state .. state, cursor, 'COUNT', STEPS))
+  for i = 1, #found, 2 do
+    local job = read(found[i])
+    if job and job.lane == lane and job.state == state then
+      local why = 'its gateway is forgotten' .. (ARGV[3] ~= '' and ': ' .. ARGV[3] or '')
+      go(
+        job,
+        'cancelled',
+        NOW,
+        { reason = 'cancelled by ' .. ARGV[1] .. ': ' .. why, by = ARGV[1] }
+      )
+      offer(job.subject)
+    end
+  end
+  return state .. ' ' .. next_cursor
+end
+
+local function forget()
+  local waiting, wanted = 0, call('ZCOUNT', K.listed .. lane, 0, PHASES.deleted - 1)
+  for _, state in ipairs(UNDONE) do
+    waiting = waiting + (known[state] or 0)
+  end
+  local before = connection(lane)
+  if not (before or next(known)) and call('ZSCORE', K.gateways, lane) == false then
+    return { 'unknown', '' }
+  end
+  if known.running then return { 'running', text(known.running) } end
+  if not force and wanted > 0 then return { 'agents', text(wanted) } end
+  if not force and waiting > 0 then return { 'jobs', text(waiting) } end
+  for _, state in ipairs(UNDONE) do
+    if known[state] then return { 'more', cancel_some(state) } end
+  end
+  local some = call('ZRANGE', K.listed .. lane, 0, STEPS - 1)
+  for _, agent in ipairs(some) do
+    drop_agent(lane, lane .. '/' .. agent)
+    call('ZREM', K.deleted, lane .. '/' .. agent)
+  end
+  if #some == STEPS then return { 'more', '' } end
+
+  connections[lane], changed_connections[lane] = false, nil
+  call('HDEL', K.connections, lane)
+  if before then release_document(lane, before.subject, before.document) end
+  call('UNLINK', K.heartbeats .. lane, K.blocked .. lane, K.lane .. lane, K.listed .. lane)
+  for _, key in ipairs({ K.gateways, K.held, K.reconnected }) do
+    call('ZREM', key, lane)
+  end
+  leave_rotation(K.lanes, lane)
+  for name in pairs(known) do
+    if not ENDED[name] then known[name] = nil end
+  end
+  audit('forget-gateway', 'gateway:' .. lane, 'known', 'forgotten')
+  return { 'forgotten', '' }
+end
+
+local answer = forget()
+-- Nothing is written of a gateway that nothing is known of.
+if not next(known) then
+  lanes[lane] = nil
+  call('HDEL', K.gateway, lane)
+end
+return answer
+
+end
+local ok, answer = pcall(main)
+flush()
+if ok or type(answer) == 'table' then return answer end
+-- The server's own errors begin with a code in capitals.
+local why = tostring(answer):gsub('^%-', '')
+return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
