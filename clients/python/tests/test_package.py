@@ -26,7 +26,9 @@ def test_a_wheel_has_types_scripts_and_the_schema(folder: Path) -> None:
     (wheel,) = folder.glob("mission_worker_client-*.whl")
     with zipfile.ZipFile(wheel) as files:
         names = set(files.namelist())
-        scripts = {name: files.read(f"mission_worker/{name}") for name in ("enqueue.lua", "connection.lua")}
+        scripts = {
+            name: files.read(f"mission_worker/{name}") for name in ("enqueue.lua", "connection.lua", "forget.lua")
+        }
     expected = {"py.typed", "get.lua", "job.schema.json", "client.py"}
     assert {f"mission_worker/{name}" for name in expected} <= names
     for name, script in scripts.items():

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use mission_jobs::queue::{Author, PauseScope};
+use mission_jobs::queue::{Author, GatewayConnection, PauseScope, StoredConnection};
 use mission_jobs::{Enqueued, Envelope, JobRecord, QueueError, State};
 use uuid::Uuid;
 
@@ -104,6 +104,22 @@ impl Actions {
     pub(crate) async fn resume(&self, scope: &PauseScope, why: &str) -> Answer<bool> {
         self.caller.may(Action::Pause)?;
         Ok(self.app.queue.resume(scope, &self.author(), why).await?)
+    }
+
+    /// Stores the connection of a gateway.
+    pub(crate) async fn put_gateway(
+        &self,
+        connection: &GatewayConnection,
+        why: &str,
+    ) -> Answer<StoredConnection> {
+        self.caller.may(Action::PutGateway)?;
+        Ok(self.app.queue.put_gateway(connection, &self.author(), why).await?)
+    }
+
+    /// Forgets a gateway; by force even if agents are recorded on it or jobs wait for it.
+    pub(crate) async fn forget_gateway(&self, id: Uuid, force: bool, why: &str) -> Answer<()> {
+        self.caller.may(Action::ForgetGateway)?;
+        Ok(self.app.queue.forget_gateway(id, force, &self.author(), why).await?)
     }
 
     /// Stops a worker from claiming jobs, or lets it claim jobs again. Returns whether that changed

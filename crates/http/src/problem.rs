@@ -136,12 +136,15 @@ impl IntoResponse for Problem {
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         let status = match &error {
-            QueueError::Missing { .. } | QueueError::NoWorker { .. } => StatusCode::NOT_FOUND,
+            QueueError::Missing { .. }
+            | QueueError::NoWorker { .. }
+            | QueueError::UnknownGateway { .. } => StatusCode::NOT_FOUND,
             QueueError::NotRetryable { .. }
             | QueueError::NotCancellable { .. }
             | QueueError::NotSnoozable { .. }
             | QueueError::NotDiscardable { .. }
-            | QueueError::Outdated { .. } => StatusCode::CONFLICT,
+            | QueueError::Outdated { .. }
+            | QueueError::GatewayInUse { .. } => StatusCode::CONFLICT,
             QueueError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             QueueError::Scope { .. }
             | QueueError::EntryId { .. }

@@ -103,8 +103,14 @@ pub enum Command {
     },
     /// Show blocked jobs, gateways, job kinds and events, updated live.
     Top(ApiTarget),
-    /// List known gateways with their job counts, reachability and version.
-    Gateways(ApiTarget),
+    /// List known gateways with their job counts, reachability and version; show one, store its
+    /// connection, or forget it.
+    Gateways {
+        #[command(flatten)]
+        at: ApiTarget,
+        #[command(subcommand)]
+        command: Option<Gateways>,
+    },
     /// List the workers that sent a heartbeat in the last hour.
     Workers(ApiTarget),
     /// Stop a worker from claiming jobs; running jobs continue.
@@ -268,6 +274,34 @@ pub enum Key {
     /// Seal the secrets of all jobs with the first key, including those that are not sealed yet or
     /// are sealed with another key.
     Reseal,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Gateways {
+    /// Show a gateway, the connection that its jobs use, and the agents recorded on it.
+    Show {
+        /// Id of the gateway.
+        id: String,
+    },
+    /// Store the connection of a gateway without a job; its blocked jobs are tried again if it is
+    /// another one than before.
+    Put {
+        /// File with the `gateway` of a job document; `-` is standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Forget a gateway: its connection, its agents and its figures; the gateway itself is left
+    /// alone.
+    Forget {
+        /// Id of the gateway.
+        id: String,
+        /// Also forget agents that are not deleted, and cancel waiting jobs.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        why: Reason,
+    },
 }
 
 #[derive(Debug, Subcommand)]

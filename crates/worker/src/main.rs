@@ -79,7 +79,9 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Key(command) => key::run(settings, output, &command).await,
         Command::Jobs { at, command } => jobs::run(settings, output, &at, &command).await,
         Command::Top(at) => top::run(settings, &at).await,
-        Command::Gateways(at) => gateways::run(settings, output, &at).await,
+        Command::Gateways { at, command } => {
+            gateways::run(settings, output, &at, command.as_ref()).await
+        }
         Command::Workers(at) => workers::list(settings, output, &at).await,
         Command::Drain(worker) => workers::drain(settings, output, &worker, true).await,
         Command::Undrain(worker) => workers::drain(settings, output, &worker, false).await,

@@ -11,7 +11,8 @@ use mission_http::api::series::KindStatus;
 use mission_http::own_token;
 use mission_jobs::private_redis::RedisRole;
 use mission_jobs::queue::{
-    AuditEntry, Cursor, Found, GatewayRecord, Group, Search, Summary, WorkerRecord,
+    AgentPage, AuditEntry, Cursor, Found, GatewayDetails, GatewayRecord, Group, Search,
+    StoredConnection, Summary, WorkerRecord,
 };
 use mission_jobs::{JobRecord, PauseScope, QueueError, State};
 use serde_json::Value;
@@ -64,6 +65,22 @@ pub trait QueueClient: Send + Sync {
 
     /// Returns the gateways with the most recent jobs.
     fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>>;
+
+    /// Returns a gateway with its records.
+    fn gateway(&self, id: Uuid) -> Answer<'_, GatewayDetails>;
+
+    /// Returns a page of the agents that are recorded on a gateway.
+    fn agents(&self, gateway: Uuid, after: u64) -> Answer<'_, AgentPage>;
+
+    /// Stores the connection of a gateway, which must be valid.
+    fn put_gateway<'a>(
+        &'a self,
+        gateway: &'a Value,
+        reason: &'a str,
+    ) -> Answer<'a, StoredConnection>;
+
+    /// Forgets a gateway; by force even if agents are recorded on it or jobs wait for it.
+    fn forget_gateway<'a>(&'a self, id: Uuid, force: bool, reason: &'a str) -> Answer<'a, ()>;
 
     /// Returns the figures of each kind of job for the last hour.
     fn kinds(&self) -> Answer<'_, Vec<KindStatus>>;

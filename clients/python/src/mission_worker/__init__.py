@@ -8,6 +8,7 @@ from .aio import AsyncClient
 from .client import Client
 from .document import MAX_DOCUMENT_BYTES, parse_job, to_document
 from .errors import (
+    GatewayInUse,
     InvalidJob,
     JobNotFound,
     MissionError,
@@ -48,6 +49,7 @@ __all__ = [
     "Event",
     "Failure",
     "Gateway",
+    "GatewayInUse",
     "HeartbeatSync",
     "InvalidJob",
     "Job",

@@ -64,6 +64,14 @@ def put_gateway(
     return wire.stored_connection((yield from again))
 
 
+def forget_gateway(keys: Keys, gateway: UUID | str, force: bool, by: str, why: str) -> Flow[None]:
+    """Forget a gateway step by step. Each step can be sent twice."""
+    words = wire.forget(gateway, force, by, why)
+    place: str | None = ""
+    while place is not None:
+        place = wire.forgotten(gateway, (yield from _script(wire.FORGET, keys, [*words, place])))
+
+
 def get(keys: Keys, job_id: UUID | str) -> Flow[JobRecord | None]:
     """Read one job."""
     known = job_id if isinstance(job_id, UUID) else UUID(job_id)

@@ -124,6 +124,16 @@ class AsyncClient:
         """
         return await self._run(_flows.put_gateway(self._keys, gateway, self._keyring, by, why))
 
+    async def forget_gateway(
+        self, gateway: UUID | str, *, force: bool = False, by: str = "backend", why: str = ""
+    ) -> None:
+        """Forget a gateway: its connection, its agents and its figures. Nothing is changed on the gateway itself.
+
+        With `force`, agents that are not deleted are forgotten as well, and waiting jobs are cancelled. `by` and `why`
+        are for the audit. Raises `GatewayInUse` if that is not possible, `QueueUnavailable`, `ProtocolMismatch`.
+        """
+        await self._run(_flows.forget_gateway(self._keys, gateway, force, by, why))
+
     async def get(self, job_id: UUID | str) -> JobRecord | None:
         """Return a job; none if it does not exist, or no longer exists."""
         return await self._run(_flows.get(self._keys, job_id))

@@ -79,6 +79,16 @@ class ProtocolMismatch(QueueError):
     """The queue in Redis has a newer version than this package. Upgrade the package."""
 
 
+class GatewayInUse(MissionError):
+    """A gateway cannot be forgotten."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the reason: `unknown`, `running`, `agents` or `jobs`."""
+        super().__init__(message)
+        self.reason = reason
+        """The reason, for programs: `unknown`, `running`, `agents` or `jobs`."""
+
+
 class JobNotFound(MissionError, LookupError):
     """There is no such job; it may have ended and been removed."""
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from . import document
 from ._schema import is_blank
-from .errors import UNPRINTABLE, InvalidJob, QueueError
+from .errors import UNPRINTABLE, GatewayInUse, InvalidJob, QueueError
 from .job import Action, Gateway, Job, Kind
 from .record import Enqueued, StoredConnection
 from .seal import Keyring, fingerprint
@@ -55,6 +55,7 @@ class Script:
 
 ENQUEUE = Script("enqueue.lua")
 CONNECTION = Script("connection.lua")
+FORGET = Script("forget.lua")
 GET = Script("get.lua")
 
 
@@ -150,6 +151,26 @@ def stored_connection(answer: Any) -> StoredConnection:
         )
     except (TypeError, ValueError) as error:
         raise QueueError(f"the script connection answered something unknown ({error})") from error
+
+
+def forget(gateway: UUID | str, force: bool, by: str, why: str) -> list[Any]:
+    """Return the arguments of `forget.lua` without the place where it stopped."""
+    known = gateway if isinstance(gateway, UUID) else UUID(gateway)
+    return [*_author(by, why), str(known), int(force)]
+
+
+def forgotten(gateway: UUID | str, answer: Any) -> str | None:
+    """Read the answer of `forget.lua`. Returns where it stopped, or none if it is done."""
+    result, rest = (_text(value) for value in answer)
+    if result in ("forgotten", "more"):
+        return rest if result == "more" else None
+    why = {
+        "unknown": "nothing is known of it",
+        "running": f"{rest} of its jobs are running; wait until they have ended, or cancel them",
+        "agents": f"{rest} of its agents are not deleted; enqueue a cleanup for each, or set force",
+        "jobs": f"{rest} of its jobs are waiting; let them end, or set force to cancel them",
+    }
+    raise GatewayInUse(f"gateway {gateway} cannot be forgotten: {why.get(result, result)}", result)
 
 
 def enqueued(ids: Sequence[UUID], answer: Any) -> list[Enqueued]:

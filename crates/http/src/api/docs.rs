@@ -31,7 +31,8 @@ impl Modify for Common {
             },
         });
         for path in document.paths.paths.values_mut() {
-            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+            let methods = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
+            for operation in methods.into_iter().flatten() {
                 for status in ["4XX", "5XX"] {
                     let response =
                         serde_json::from_value(problem.clone()).expect("it is a response");

@@ -48,7 +48,7 @@ const BASE: &str = "/api/v1";
         bulk::begin, bulk::progress,
         queue::summary, queue::failures, queue::pauses, queue::pause, queue::resume, queue::audit,
         series::series, series::kinds,
-        gateways::list, gateways::show,
+        gateways::list, gateways::show, gateways::put, gateways::forget, gateways::agents,
         workers::list, workers::drain, workers::undrain,
         events::events,
     )
@@ -77,7 +77,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/series", get(series::series))
         .route("/kinds", get(series::kinds))
         .route("/gateways", get(gateways::list))
-        .route("/gateways/{id}", get(gateways::show))
+        .route("/gateways/{id}", get(gateways::show).put(gateways::put).delete(gateways::forget))
+        .route("/gateways/{id}/agents", get(gateways::agents))
         .route("/workers", get(workers::list))
         .route("/workers/{name}/drain", post(workers::drain))
         .route("/workers/{name}/undrain", post(workers::undrain))

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// May read everything.
     Viewer,
-    /// May also act on jobs.
+    /// May also act on jobs, and store connections of gateways.
     Operator,
-    /// May also act on workers and export the audit.
+    /// May also act on workers, forget gateways and export the audit.
     Admin,
 }
 
@@ -53,6 +53,10 @@ pub(crate) enum Action {
     Bulk,
     /// Stop all workers from claiming some jobs, and resume.
     Pause,
+    /// Store the connection of a gateway.
+    PutGateway,
+    /// Forget a gateway and the agents that are recorded on it.
+    ForgetGateway,
     /// Stop one worker from claiming jobs, and resume.
     Drain,
     /// Export the whole audit.
@@ -70,8 +74,9 @@ impl Action {
             | Self::Cancel
             | Self::Discard
             | Self::Bulk
-            | Self::Pause => Role::Operator,
-            Self::Drain | Self::ExportAudit => Role::Admin,
+            | Self::Pause
+            | Self::PutGateway => Role::Operator,
+            Self::ForgetGateway | Self::Drain | Self::ExportAudit => Role::Admin,
         }
     }
 
@@ -86,6 +91,8 @@ impl Action {
             Self::Discard => "discard jobs",
             Self::Bulk => "act on many jobs at once",
             Self::Pause => "pause or resume jobs",
+            Self::PutGateway => "store connections of gateways",
+            Self::ForgetGateway => "forget gateways",
             Self::Drain => "drain workers",
             Self::ExportAudit => "export the audit",
         }

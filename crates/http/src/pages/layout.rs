@@ -78,7 +78,7 @@ impl Frame {
         self.can(Action::Retry)
     }
 
-    /// Returns whether the caller may act on workers and export the audit.
+    /// Returns whether the caller may act on workers, forget gateways and export the audit.
     pub fn may_admin(&self) -> bool {
         self.can(Action::Drain)
     }

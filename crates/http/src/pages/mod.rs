@@ -52,6 +52,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/failures", get(failures::show))
         .route("/gateways", get(gateways::show))
         .route("/gateways/{id}", get(gateway::show))
+        .route("/gateways/{id}/forget", post(gateway::forget))
         .route("/workers", get(workers::show))
         .route("/workers/{name}/drain", post(workers::drain))
         .route("/workers/{name}/undrain", post(workers::undrain))

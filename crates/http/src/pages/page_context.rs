@@ -117,6 +117,7 @@ fn notice(query: &str) -> Option<&'static str> {
         "discard" => Some("Job discarded."),
         "pause" => Some("Paused. Running jobs continue."),
         "resume" => Some("Resumed."),
+        "forget" => Some("Gateway forgotten."),
         "drain" => Some("Worker draining. Running jobs continue."),
         "undrain" => Some("Worker takes jobs again."),
         _ => None,

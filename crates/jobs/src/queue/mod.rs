@@ -59,7 +59,8 @@ pub use views::gateway_view::{GatewayRecord, Recent};
 pub use views::job_view::JobRecord;
 pub use views::reads::Restart;
 pub use views::recorded::{
-    AgentCounts, AgentPage, AgentPhase, Owed, Recorded, RecordedAgent, RecordedConnection,
+    AgentCounts, AgentPage, AgentPhase, GatewayDetails, MAX_AGENTS, Owed, Recorded, RecordedAgent,
+    RecordedConnection,
 };
 pub use views::search::{Cursor, Found, Search, SearchError};
 pub use views::slots::{Busy, Slots};

@@ -71,7 +71,9 @@ async fn check(
     let queue = &store.queue;
     let server = queue.server().await?;
     let private = store.private_url.is_some();
-    findings.extend([redis(&server, private), durability(&server), secrets(settings, private)]);
+    let recorded = queue.record_counts().await?;
+    let secrets = secrets(settings, private, recorded);
+    findings.extend([redis(&server, private), durability(&server), secrets]);
     findings.extend(memory(&server));
     findings.extend(replicas(&server));
     findings.extend(jobs(queue, &queue.counts().await?));
@@ -124,12 +126,17 @@ fn durability(server: &Server) -> Finding {
     )
 }
 
-fn secrets(settings: &Settings, private: bool) -> Finding {
+fn secrets(settings: &Settings, private: bool, (gateways, agents): (u64, u64)) -> Finding {
     let ids: Vec<&str> = settings.keyring.ids().collect();
     let Some((first, others)) = ids.split_first() else {
         // Only the worker's own user can read a private Redis, and could read the key as well.
         let grade = if private { Grade::Warning } else { Grade::Failed };
-        let says = "no key: Redis and its backups contain the tokens of jobs in plain text";
+        let mut says =
+            "no key: Redis and its backups contain the tokens of jobs in plain text".to_owned();
+        if gateways + agents > 0 {
+            let (gateways, agents) = (count(gateways, "gateway"), count(agents, "agent"));
+            says += &format!(", and those of {gateways} and {agents} for as long as these live");
+        }
         let remedy = "create a key with `worker key new`, give it to all workers and producers as \
             MISSION_SECRET_KEY, then run `worker key reseal`";
         return Finding::new("secrets", grade, says).remedy(remedy);

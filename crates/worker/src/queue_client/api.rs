@@ -2,7 +2,8 @@
 
 use futures_util::TryFutureExt;
 use mission_jobs::queue::{
-    AuditEntry, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary, WorkerRecord,
+    AgentPage, AuditEntry, Cursor, Found, GatewayDetails, GatewayRecord, Group, MAX_PAGE, Search,
+    StoredConnection, Summary, WorkerRecord,
 };
 use mission_jobs::{JobRecord, PauseScope, State};
 use reqwest::Method;
@@ -106,6 +107,32 @@ impl QueueClient for Client {
 
     fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>> {
         self.get(&["gateways"], &[])
+    }
+
+    fn gateway(&self, id: Uuid) -> Answer<'_, GatewayDetails> {
+        self.get(&["gateways", &id.to_string()], &[])
+    }
+
+    fn agents(&self, gateway: Uuid, after: u64) -> Answer<'_, AgentPage> {
+        let query = [("after", after.to_string())];
+        self.get(&["gateways", &gateway.to_string(), "agents"], &query)
+    }
+
+    fn put_gateway<'a>(
+        &'a self,
+        gateway: &'a Value,
+        reason: &'a str,
+    ) -> Answer<'a, StoredConnection> {
+        let id = gateway["id"].as_str().unwrap_or_default();
+        let url = self.url(&["gateways", id], &[("reason", reason.to_owned())]);
+        Box::pin(self.call(Method::PUT, url, Some(gateway.clone())).err_into())
+    }
+
+    fn forget_gateway<'a>(&'a self, id: Uuid, force: bool, reason: &'a str) -> Answer<'a, ()> {
+        let query = [("force", force.to_string()), ("reason", reason.to_owned())];
+        let url = self.url(&["gateways", &id.to_string()], &query);
+        let answer = self.call(Method::DELETE, url, None);
+        Box::pin(answer.map_ok(|Changed { .. }| ()).err_into())
     }
 
     fn kinds(&self) -> Answer<'_, Vec<KindStatus>> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::TryFutureExt;
 use mission_jobs::queue::worker::workers::host;
 use mission_jobs::queue::{
-    AuditEntry, Author, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary,
-    WorkerRecord,
+    AgentPage, AuditEntry, Author, Cursor, Found, GatewayConnection, GatewayDetails, GatewayRecord,
+    Group, MAX_AGENTS, MAX_PAGE, Search, StoredConnection, Summary, WorkerRecord,
 };
 use mission_jobs::{JobRecord, PauseScope, QueueError, State};
 use serde_json::Value;
@@ -83,6 +83,33 @@ impl QueueClient for Store {
 
     fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>> {
         Box::pin(self.queue.gateways(MAX_PAGE).err_into())
+    }
+
+    fn gateway(&self, id: Uuid) -> Answer<'_, GatewayDetails> {
+        Box::pin(async move {
+            let found = self.queue.gateway_details(id).await?;
+            Ok(found.ok_or(QueueError::UnknownGateway { id })?)
+        })
+    }
+
+    fn agents(&self, gateway: Uuid, after: u64) -> Answer<'_, AgentPage> {
+        Box::pin(self.queue.recorded_agents(gateway, after, MAX_AGENTS).err_into())
+    }
+
+    fn put_gateway<'a>(
+        &'a self,
+        gateway: &'a Value,
+        reason: &'a str,
+    ) -> Answer<'a, StoredConnection> {
+        Box::pin(async move {
+            let connection = GatewayConnection::new(gateway.clone())
+                .map_err(|error| QueueClientError::Problem(error.to_string()))?;
+            Ok(self.queue.put_gateway(&connection, &author(), reason).await?)
+        })
+    }
+
+    fn forget_gateway<'a>(&'a self, id: Uuid, force: bool, reason: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(self.queue.forget_gateway(id, force, &author(), reason).await?) })
     }
 
     fn kinds(&self) -> Answer<'_, Vec<KindStatus>> {

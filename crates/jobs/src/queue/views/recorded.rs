@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::queue::Queue;
 use crate::queue::error::QueueError;
-use crate::queue::views::gateway_view::shown_url;
+use crate::queue::views::gateway_view::{GatewayRecord, shown_url};
 use crate::queue::views::job_view::MAX_NAME;
 use crate::queue::worker::records::{AgentRecord, ConnectionRecord, Phase};
 
@@ -22,6 +22,18 @@ pub struct Recorded {
     pub connection: Option<RecordedConnection>,
     /// The number of its agents in each phase.
     pub agents: AgentCounts,
+}
+
+/// A gateway and its records.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct GatewayDetails {
+    /// The gateway, whose fields stand beside those of its records in JSON.
+    #[serde(flatten)]
+    pub gateway: GatewayRecord,
+    /// Its records.
+    #[serde(flatten)]
+    pub records: Recorded,
 }
 
 /// The connection that all jobs of a gateway use.
@@ -176,6 +188,12 @@ impl Queue {
         };
         let [deleting, wanted, deleted] = self.scripts.agent_counts(&lane).await?;
         Ok(Recorded { connection, agents: AgentCounts { wanted, deleting, deleted } })
+    }
+
+    /// Returns a gateway with its records; none if nothing is known of it.
+    pub async fn gateway_details(&self, id: Uuid) -> Result<Option<GatewayDetails>, QueueError> {
+        let Some(gateway) = self.gateway(id).await? else { return Ok(None) };
+        Ok(Some(GatewayDetails { gateway, records: self.recorded(id).await? }))
     }
 
     async fn recorded_connection(
