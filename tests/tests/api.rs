@@ -2,6 +2,7 @@
 
 mod access;
 mod forgery;
+mod gateways;
 mod jobs;
 mod limits;
 mod proxied;

@@ -173,3 +173,46 @@ async fn wrong_addresses_tokens_and_arguments_have_different_exit_statuses() {
     let nameless = scene.api(&["drain", "nobody"]).await;
     assert_eq!(nameless.status, Some(1), "{}", nameless.said);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_are_stored_shown_and_forgotten() {
+    let scene = Scene::set().await;
+    let id = Uuid::from_u128(77).to_string();
+    let file = scene.data.path().join("gateway.json");
+    let write = |changes: &Value| {
+        let mut gateway = documents::provision(&scene.gateway.url(), "Ada")["gateway"].take();
+        gateway["id"] = json!(id);
+        gateway.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        std::fs::write(&file, gateway.to_string()).unwrap();
+    };
+    let name = file.to_str().unwrap();
+    write(&json!({ "revision": 2 }));
+    let stored = scene.redis(&["gateways", "put", name, "--reason", "new"]).await;
+    let answer = json!({ "id": id, "stored": true, "changed": true, "revision": 2 });
+    assert_eq!((stored.status, &stored.answer), (Some(0), &answer), "{}", stored.said);
+    write(&json!({ "revision": 1 }));
+    let older = scene.api(&["gateways", "put", name]).await;
+    let answer = json!({ "id": id, "stored": false, "changed": false, "revision": 2 });
+    assert_eq!((older.status, &older.answer), (Some(1), &answer), "{}", older.said);
+    write(&json!({ "revision": 3, "url": "http://host" }));
+    let wrong = scene.redis(&["gateways", "put", name]).await;
+    assert_eq!((wrong.status, wrong.refused_at().as_str()), (Some(2), "gateway.url"));
+
+    let shown = scene.both(&["gateways", "show", &id]).await;
+    assert_eq!(shown[0]["connection"]["stored_alone"], true);
+    let gateway = &scene.both(&["gateways"]).await[1]["id"];
+    let agents = scene.both(&["gateways", "show", gateway.as_str().unwrap()]).await;
+    assert!(agents.len() > 1 && agents[1]["phase"] == "wanted", "{agents:?}");
+    let refused = scene.api(&["gateways", "forget", gateway.as_str().unwrap()]).await;
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.said.contains("are not deleted"), "{}", refused.said);
+    for forget in [scene.api(&["gateways", "forget", &id]).await, {
+        write(&json!({}));
+        scene.redis(&["gateways", "put", name]).await;
+        scene.redis(&["gateways", "forget", &id, "--force"]).await
+    }] {
+        assert_eq!((forget.status, &forget.answer["forgotten"]), (Some(0), &json!(true)));
+    }
+    let unknown = scene.api(&["gateways", "show", &id]).await;
+    assert_eq!(unknown.status, Some(1), "{}", unknown.said);
+}

@@ -38,6 +38,9 @@ async fn doctor_reports_on_each_gateway() {
         .filter(|finding| finding["about"].to_string().contains("Acme"))
         .collect();
     assert_eq!(of_gateways.len(), 2, "{:?}", doctor.answers);
+    let secrets = doctor.answers.iter().find(|finding| finding["about"] == "secrets").unwrap();
+    assert_eq!(secrets["grade"], "warning");
+    assert!(says(secrets).contains("2 gateways and 2 agents"), "{secrets}");
     let answering = of_gateways.iter().find(|finding| finding["grade"] == "ok").unwrap();
     assert!(
         says(answering).starts_with("answers: version 2026.9.6, protocol 4, operator.read"),

@@ -2,19 +2,20 @@
 //! stores its connection, and forgets it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use mission_core::Job;
 use mission_jobs::State;
 use mission_jobs::queue::{
     AgentCounts, AgentPhase, GatewayConnection, GatewayDetails, GatewayRecord, RecordedAgent,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cli::{ApiTarget, Gateways};
 use crate::commands::jobs::shown::remedy;
-use crate::commands::{by_state, read_input};
+use crate::commands::{by_state, read_input, report_padded};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::queue_client::with_client;
@@ -32,7 +33,8 @@ pub async fn run(
         None => list(settings, output, at).await,
         Some(Gateways::Show { id }) => show(settings, output, at, parse_id(id)?).await,
         Some(Gateways::Put { file, why }) => {
-            put(settings, output, at, &read_input(file)?, &why.reason).await
+            let gateway = read_connection(file)?;
+            put(settings, output, at, &gateway, &why.reason).await
         }
         Some(Gateways::Forget { id, force, why }) => {
             let id = parse_id(id)?;
@@ -50,18 +52,26 @@ fn parse_id(id: &str) -> Result<Uuid, Exit> {
     id.parse().map_err(|_| anyhow!("`{id}` is not the id of a gateway; use a UUID")).or_usage()
 }
 
+/// Reads the connection of a gateway. An error names the file and the field.
+fn read_connection(file: &Path) -> Result<Value, Exit> {
+    let name = file.display().to_string();
+    let gateway = Job::read_json(&read_input(file)?).context(name.clone()).or_usage()?;
+    report_padded(&name, json!({ "gateway": gateway }).to_string().as_bytes());
+    GatewayConnection::new(gateway.clone()).context(name).or_usage()?;
+    Ok(gateway)
+}
+
 /// Stores a connection; status 1 if a newer one is in force.
 async fn put(
     settings: &Settings,
     output: Output,
     at: &ApiTarget,
-    text: &[u8],
+    gateway: &Value,
     reason: &str,
 ) -> Result<(), Exit> {
-    let gateway = Job::read_json(text).or_usage()?;
-    let id = GatewayConnection::new(gateway.clone()).or_usage()?.gateway();
+    let id = &gateway["id"];
     let stored =
-        with_client(settings, at, async |client| Ok(client.put_gateway(&gateway, reason).await?))
+        with_client(settings, at, async |client| Ok(client.put_gateway(gateway, reason).await?))
             .await?;
     let shown = json!({
         "id": id, "stored": stored.stored, "changed": stored.changed, "revision": stored.revision,
@@ -73,6 +83,7 @@ async fn put(
             (true, true) => "stored; blocked jobs are tried again",
             (true, false) => "stored; address, token and certificate are as before",
         };
+        let id = id.as_str().unwrap_or_default();
         format!("{id} {what}{}", revision.unwrap_or_default())
     });
     if stored.stored { Ok(()) } else { Err(Exit::FAILED) }
