@@ -1,33 +1,39 @@
+#!lua flags=allow-oom
 -- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
-local K = {
-  job = KEYS[1] .. ':job:',
-  state = KEYS[1] .. ':state:',
-  layout = KEYS[1] .. ':layout',
-  turn = KEYS[1] .. ':turn',
-  subject = KEYS[1] .. ':subject:',
-  later = KEYS[1] .. ':later:',
-  lane = KEYS[1] .. ':lane:',
-  gateway = KEYS[1] .. ':gateway',
-  gateways = KEYS[1] .. ':gateways',
-  lanes = KEYS[1] .. ':lanes',
-  own = KEYS[1] .. ':own:',
-  held = KEYS[1] .. ':held',
-  blocked = KEYS[1] .. ':blocked:',
-  reconnected = KEYS[1] .. ':reconnected',
-  agents = KEYS[1] .. ':agents',
-  deleted = KEYS[1] .. ':deleted',
-  listed = KEYS[1] .. ':agents:',
-  connections = KEYS[1] .. ':connections',
-  heartbeats = KEYS[1] .. ':heartbeats:',
-  group = KEYS[1] .. ':group:',
-  groups = KEYS[1] .. ':groups',
-  failures = KEYS[1] .. ':failures',
-  expiry = KEYS[1] .. ':expiry',
-  wake = KEYS[1] .. ':wake',
-  events = KEYS[1] .. ':events',
-  audit = KEYS[1] .. ':audit',
-  minute = KEYS[1] .. ':minute:',
-}
+local K, queue
+local function name_keys(prefix)
+  if queue == prefix then return end
+  queue = prefix
+  K = {
+    job = prefix .. ':job:',
+    state = prefix .. ':state:',
+    layout = prefix .. ':layout',
+    turn = prefix .. ':turn',
+    subject = prefix .. ':subject:',
+    later = prefix .. ':later:',
+    lane = prefix .. ':lane:',
+    gateway = prefix .. ':gateway',
+    gateways = prefix .. ':gateways',
+    lanes = prefix .. ':lanes',
+    own = prefix .. ':own:',
+    held = prefix .. ':held',
+    blocked = prefix .. ':blocked:',
+    reconnected = prefix .. ':reconnected',
+    agents = prefix .. ':agents',
+    deleted = prefix .. ':deleted',
+    listed = prefix .. ':agents:',
+    connections = prefix .. ':connections',
+    heartbeats = prefix .. ':heartbeats:',
+    group = prefix .. ':group:',
+    groups = prefix .. ':groups',
+    failures = prefix .. ':failures',
+    expiry = prefix .. ':expiry',
+    wake = prefix .. ':wake',
+    events = prefix .. ':events',
+    audit = prefix .. ':audit',
+    minute = prefix .. ':minute:',
+  }
+end
 local NEXT = {
   new = { scheduled = true, ready = true, superseded = true, },
   scheduled = { ready = true, dead = true, superseded = true, cancelled = true, },
@@ -50,9 +56,12 @@ local function now()
   local clock = redis.call('TIME')
   return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
--- The functions that all scripts share. The generated tables come before it: K (keys), NEXT,
--- RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in
--- ms).
+-- The functions that all scripts share. The generated tables come before it: K (keys, which
+-- `name_keys` sets), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and
+-- `now` (Redis's clock in ms). KEYS and ARGV are those of the call.
+--
+-- A function library keeps these definitions between calls, so nothing of a call may stand in them:
+-- `begin` in run.lua makes everything anew that belongs to a call.
 --
 -- A script checks before it writes, because Redis does not undo what a failing script has done.
 -- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
@@ -61,7 +70,8 @@ end
 -- out of them, as are the numbers of a lane that are 0.
 
 local call = redis.call
-local NOW = now()
+-- The time of the call in ms, also as text.
+local NOW, NOW_TEXT
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
@@ -69,8 +79,8 @@ local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
--- Making it is slow, and most are the same few.
-local texts = {}
+-- Making it is slow, and most of a call are the same few.
+local texts
 local function text(number)
   local known = texts[number]
   if not known then
@@ -79,14 +89,13 @@ local function text(number)
   end
   return known
 end
-local NOW_TEXT = text(NOW)
 
 -- Jobs --------------------------------------------------------------------------------------------
 
 -- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
 -- in, what has to be written of them (fields and values, of which `job` and its value are the
 -- first), and new places in the lists of states.
-local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+local jobs, payloads, listed, unsaved, moved
 
 -- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
 local function read(id, with_payload)
@@ -121,7 +130,7 @@ end
 
 -- What the queue knows of gateways, for those that were asked for; and records that were read but
 -- not looked at yet.
-local lanes, packed_lanes = {}, {}
+local lanes, packed_lanes
 
 -- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
 -- changed of it is written.
@@ -147,7 +156,7 @@ local function less(number) return number and number > 1 and number - 1 or nil e
 -- Failures ----------------------------------------------------------------------------------------
 
 -- By key: what is known of groups of failures, and the groups that jobs have left.
-local groups, left_groups = {}, {}
+local groups, left_groups
 
 -- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known,
 -- the method, until it is done, replaced or cancelled, or fails in another way.
@@ -197,7 +206,7 @@ end
 
 -- Numbers -----------------------------------------------------------------------------------------
 
-local numbers, metered = {}, {}
+local numbers, metered
 
 -- The next number of a counter.
 local function next_of(key)
@@ -218,7 +227,7 @@ end
 
 -- Wakes -------------------------------------------------------------------------------------------
 
-local wakes, MYSELF = {}, nil
+local wakes, MYSELF
 
 -- Wakes any idle worker, or that one. A token is enough: who takes it looks at everything.
 local function wake(worker)
@@ -231,7 +240,7 @@ end
 -- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
 -- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
 -- without going through it.
-local left, served, offered = {}, {}, {}
+local left, served, offered
 
 local function leave_rotation(key, lane)
   left[key] = left[key] or {}
@@ -258,7 +267,7 @@ end
 
 -- By subject and lane: the records of agents and of connections that were read (false if there is
 -- none), and those that have changed.
-local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+local agents, connections, changed_agents, changed_connections
 
 -- The fields of records that are numbers. All others are texts.
 local COUNTS = { seq = true, generation = true, observed = true, revision = true }
@@ -375,7 +384,7 @@ local function write_meters()
   call('PEXPIRE', key, MINUTES_KEPT)
 end
 
-local emitted = false
+local emitted
 
 local function flush()
   write_states()
@@ -408,13 +417,13 @@ end
 local function member(name, value) return value and ',"' .. name .. '":' .. value or '' end
 
 -- Most of what is quoted is the name of one worker.
-local in_quotes = {}
+local in_quotes
 local function quoted(value)
   if value and not in_quotes[value] then in_quotes[value] = cjson.encode(value) end
   return in_quotes[value]
 end
 
-local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
+local NOTHING = {}
 
 -- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may
 -- hold anything.
@@ -433,7 +442,9 @@ local function emit_job(job, from, to, at, more)
       .. rest
   end
   emit(
-    NOW_JSON
+    '{"v":1,"event":"job","at_ms":'
+      .. NOW_TEXT
+      .. ',"id":"'
       .. job.id
       .. '","kind":"'
       .. job.kind
@@ -532,7 +543,7 @@ local function copy(record)
 end
 
 -- Lanes whose gateways have got another connection in this call.
-local reconnected = {}
+local reconnected
 
 -- A job was cancelled: its cleanup leaves the agent as it is, and what only it asked for once is
 -- not owed any more. The agent's newest state and token stay, and so does that the agent is new.
@@ -633,12 +644,47 @@ local function offer(subject)
   if job then offer_job(job) end
 end
 
-local layout = redis.call('GET', K.layout)
--- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
-if layout == '1' then redis.call('SET', K.layout, LAYOUT) end
-if layout and layout ~= LAYOUT and layout ~= '1' then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout
-    .. ', this program knows ' .. LAYOUT)
+-- By id of the newer job.
+local replaced
+
+-- How many more jobs of lines that merge a call looks at.
+local to_look_at
+
+-- How every script begins and ends. Comes after freeing.lua.
+
+local function begin()
+  name_keys(KEYS[1])
+  NOW, texts = now(), {}
+  NOW_TEXT = text(NOW)
+  jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+  lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
+  numbers, metered, wakes, MYSELF = {}, {}, {}, nil
+  left, served, offered = {}, {}, {}
+  agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+  emitted, in_quotes, replaced, to_look_at, reconnected = false, {}, {}, 500, {}
+end
+
+-- Runs a script, and writes what it has changed even if it fails half-way, so that everything it
+-- did until then is complete.
+local function execute(main, writes)
+  begin()
+  local layout = call('GET', K.layout)
+  -- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
+  if layout == '1' and writes then call('SET', K.layout, LAYOUT) end
+  if layout and layout ~= LAYOUT and layout ~= '1' then
+    return redis.error_reply(
+      'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
+    )
+  end
+  local ok, answer = pcall(main)
+  if writes then flush() end
+  if ok then return answer end
+  if type(answer) == 'table' then answer = answer.err or '' end
+  -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
+  -- script, by which a caller learns that a function is missing.
+  local why = tostring(answer):gsub('^%-', '')
+  local code = why:match('^(%u+) ')
+  return redis.error_reply(code and code ~= 'ERR' and why or 'SCRIPT ' .. why)
 end
 local function main()
 -- Forgets a gateway step by step: its connection, its agents, its place among the lanes and its
@@ -721,9 +767,5 @@ end
 return answer
 
 end
-local ok, answer = pcall(main)
-flush()
-if ok or type(answer) == 'table' then return answer end
--- The server's own errors begin with a code in capitals.
-local why = tostring(answer):gsub('^%-', '')
-return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
+
+return execute(main, true)

@@ -100,8 +100,7 @@ impl Case<'_> {
         let ids = (gateway(put.gateway).to_string(), document.to_string());
         let own = (ids, revision, put.fingerprint, "{}");
         let scripts = &self.bench.scripts;
-        let answer: (String, String) =
-            scripts.act(lua::connection, &author(), WHY, own).await?;
+        let answer: (String, String) = scripts.act(lua::connection, &author(), WHY, own).await?;
         same("put", &answer, &self.model.put_gateway(put, document))
     }
     pub(super) async fn forget(&mut self, number: u8, force: bool) -> Checked {
@@ -110,8 +109,7 @@ impl Case<'_> {
         let answer: (String, String) = loop {
             let scripts = &self.bench.scripts;
             let own = (lane.to_string(), force, &from);
-            let answer: (String, String) =
-                scripts.act(lua::forget, &author(), WHY, own).await?;
+            let answer: (String, String) = scripts.act(lua::forget, &author(), WHY, own).await?;
             if answer.0 != "more" {
                 break answer;
             }

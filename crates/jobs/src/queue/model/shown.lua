@@ -64,9 +64,9 @@ local agents, connections =
   redis.call('HGETALL', KEYS[1] .. ':agents'), redis.call('HGETALL', KEYS[1] .. ':connections')
 local PHASES, listed = { deleting = '0', deleted = '2' }, {}
 for _, lane in ipairs(lanes) do
-  local list = redis.call('ZRANGE', KEYS[1] .. ':agents:' .. lane, 0, -1, 'WITHSCORES')
-  for i = 1, #list, 2 do
-    listed[lane .. '/' .. list[i]] = list[i + 1]
+  local found = redis.call('ZRANGE', KEYS[1] .. ':agents:' .. lane, 0, -1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    listed[lane .. '/' .. found[i]] = found[i + 1]
   end
 end
 for i = 1, #agents, 2 do

@@ -73,8 +73,7 @@ end
 /// `docs/protocol.md`.
 #[must_use]
 pub fn producer_scripts() -> [(&'static str, String); 3] {
-    [lua::enqueue, lua::connection, lua::forget]
-        .map(|source| (source.name, source.script(CLOCK)))
+    [lua::enqueue, lua::connection, lua::forget].map(|source| (source.name, source.script(CLOCK)))
 }
 
 /// A job's id and the token of its lease.
