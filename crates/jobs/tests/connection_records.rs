@@ -27,7 +27,7 @@ fn connection(changes: Value) -> GatewayConnection {
         "token": "gateway-token",
     });
     gateway.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    GatewayConnection::new(gateway).unwrap()
+    GatewayConnection::new(&gateway).unwrap()
 }
 
 async fn store(queue: &Queue, changes: Value) -> StoredConnection {
@@ -88,7 +88,7 @@ fn a_connection_is_checked_like_the_gateway_of_a_job() {
         ),
         (json!("gateway"), "gateway"),
     ] {
-        let error = GatewayConnection::new(gateway.clone()).unwrap_err();
+        let error = GatewayConnection::new(&gateway).unwrap_err();
         assert_eq!(error.problems[0].path, path, "{gateway}");
     }
 }

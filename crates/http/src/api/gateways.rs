@@ -68,7 +68,7 @@ pub(crate) async fn put(
     if let Some(members) = gateway.as_object_mut() {
         members.entry("id").or_insert_with(|| Value::String(id.to_string()));
     }
-    let connection = GatewayConnection::new(gateway)?;
+    let connection = GatewayConnection::new(&gateway)?;
     if connection.gateway() != id {
         return Err(Problem::wrong("gateway.id", "this is another id than that of the address"));
     }

@@ -11,9 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::{Keyring, token_context};
 
-/// The length of a fingerprint, in hex digits.
-const DIGITS: usize = 32;
-
 /// Returns the fingerprint of a document's connection, or an empty text if it has none.
 pub(crate) fn of(document: &Value) -> String {
     if !has_connection(document) {
@@ -36,9 +33,9 @@ impl Keyring {
 }
 
 fn hex(digest: Sha256) -> String {
-    let mut text: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    text.truncate(DIGITS);
-    text
+    let digest = digest.finalize();
+    let first = digest.first_chunk().expect("a digest has 32 bytes");
+    format!("{:032x}", u128::from_be_bytes(*first))
 }
 
 #[cfg(test)]

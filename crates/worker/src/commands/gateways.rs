@@ -57,7 +57,7 @@ fn read_connection(file: &Path) -> Result<Value, Exit> {
     let name = file.display().to_string();
     let gateway = Job::read_json(&read_input(file)?).context(name.clone()).or_usage()?;
     report_padded(&name, json!({ "gateway": gateway }).to_string().as_bytes());
-    GatewayConnection::new(gateway.clone()).context(name).or_usage()?;
+    GatewayConnection::new(&gateway).context(name).or_usage()?;
     Ok(gateway)
 }
 

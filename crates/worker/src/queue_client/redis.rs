@@ -102,7 +102,7 @@ impl QueueClient for Store {
         reason: &'a str,
     ) -> Answer<'a, StoredConnection> {
         Box::pin(async move {
-            let connection = GatewayConnection::new(gateway.clone())
+            let connection = GatewayConnection::new(gateway)
                 .map_err(|error| QueueClientError::Problem(error.to_string()))?;
             Ok(self.queue.put_gateway(&connection, &author(), reason).await?)
         })

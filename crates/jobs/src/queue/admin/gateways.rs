@@ -1,6 +1,5 @@
 //! The connections of gateways, which producers and people store without a job.
 
-use mission_core::Job;
 use mission_core::model::DocumentError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -31,16 +30,11 @@ pub struct StoredConnection {
 
 impl GatewayConnection {
     /// Checks the `gateway` of a job document, which must have a url.
-    pub fn new(gateway: Value) -> Result<Self, DocumentError> {
+    pub fn new(gateway: &Value) -> Result<Self, DocumentError> {
         // A sync without agents has nothing else that could be wrong.
         let document =
             json!({ "version": 1, "kind": "heartbeat-sync", "gateway": gateway, "agents": [] });
         Envelope::new(document.to_string().as_bytes()).map(Self)
-    }
-
-    /// Reads and checks the same as JSON text.
-    pub fn parse(text: &[u8]) -> Result<Self, DocumentError> {
-        Self::new(Job::read_json(text)?)
     }
 
     /// Returns the gateway's id.
