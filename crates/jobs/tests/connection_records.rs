@@ -21,7 +21,7 @@ use crate::worker::{
     unreachable,
 };
 
-fn connection(changes: Value) -> GatewayConnection {
+fn connection(changes: &Value) -> GatewayConnection {
     let mut gateway = json!({
         "id": Uuid::from_u128(1), "url": "ws://127.0.0.1:1", "workspace_root": "/srv",
         "token": "gateway-token",
@@ -30,7 +30,7 @@ fn connection(changes: Value) -> GatewayConnection {
     GatewayConnection::new(&gateway).unwrap()
 }
 
-async fn store(queue: &Queue, changes: Value) -> StoredConnection {
+async fn store(queue: &Queue, changes: &Value) -> StoredConnection {
     queue.put_gateway(&connection(changes), &by("test"), "rotated").await.unwrap()
 }
 
@@ -49,7 +49,7 @@ async fn a_connection_that_is_stored_alone_serves_documents_that_name_the_gatewa
         let redis = RedisServer::start().await;
         let keyring: Keyring = keys.parse().unwrap();
         let queue = redis.queue().with_keys(Arc::new(keyring));
-        let stored = store(&queue, json!({ "revision": 3 })).await;
+        let stored = store(&queue, &json!({ "revision": 3 })).await;
         let first = StoredConnection { stored: true, changed: true, revision: Some(3) };
         assert_eq!(stored, first);
         put(&queue, &nameless(1)).await;
@@ -58,9 +58,9 @@ async fn a_connection_that_is_stored_alone_serves_documents_that_name_the_gatewa
         let document = queue.record_documents().await.unwrap().into_iter().next().unwrap();
         assert!(!queue.reseal(document).await.unwrap(), "it is sealed if there is a key");
 
-        let older = store(&queue, json!({ "revision": 2, "token": "older" })).await;
+        let older = store(&queue, &json!({ "revision": 2, "token": "older" })).await;
         assert_eq!(older, StoredConnection { stored: false, changed: false, revision: Some(3) });
-        let same = store(&queue, json!({ "name": "Berlin" })).await;
+        let same = store(&queue, &json!({ "name": "Berlin" })).await;
         assert_eq!(same, StoredConnection { stored: true, changed: false, revision: Some(3) });
         put(&queue, &nameless(2)).await;
         let runs = runs_until_done(&queue, 2).await;
@@ -122,7 +122,7 @@ async fn another_connection_frees_all_blocked_jobs_at_once_and_the_same_one_none
     block(&queue, 4).await;
     pause(&queue).await;
     put(&queue, &document(&[agent(5)])).await;
-    store(&queue, json!({ "revision": 7, "name": "Berlin" })).await;
+    store(&queue, &json!({ "revision": 7, "name": "Berlin" })).await;
     assert_eq!(count_of(&queue, State::Blocked).await, 4);
     put(&queue, &document(&[agent(6), ("/gateway/token", json!("corrected"))])).await;
     assert_eq!(count_of(&queue, State::Ready).await, 6, "the newest revision counts");
@@ -136,7 +136,7 @@ async fn each_change_of_a_connection_frees_each_blocked_job_once() {
     let queue = redis.queue();
     block(&queue, 45).await;
     pause(&queue).await;
-    assert!(store(&queue, json!({ "token": "another" })).await.changed);
+    assert!(store(&queue, &json!({ "token": "another" })).await.changed);
     assert_eq!(count_of(&queue, State::Ready).await, 20);
     queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
     let again = Arc::new(AtomicU64::new(0));
@@ -150,7 +150,7 @@ async fn each_change_of_a_connection_frees_each_blocked_job_once() {
     drop(worker);
     assert_eq!(again.load(Ordering::Relaxed), 45);
     pause(&queue).await;
-    assert!(store(&queue, json!({ "token": "a third" })).await.changed);
+    assert!(store(&queue, &json!({ "token": "a third" })).await.changed);
     assert_eq!(count_of(&queue, State::Ready).await, 20);
     runs_until_done(&queue, 45).await;
 }
@@ -166,7 +166,7 @@ async fn another_connection_lifts_the_hold_of_a_lane() {
     drop(worker);
     let lane = async || queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap();
     assert!(lane().await.failures > 0 && lane().await.held_until_ms.is_some());
-    store(&queue, json!({ "url": "ws://127.0.0.2:1" })).await;
+    store(&queue, &json!({ "url": "ws://127.0.0.2:1" })).await;
     assert_eq!((lane().await.failures, lane().await.held_until_ms), (0, None));
 }
 
@@ -177,7 +177,7 @@ async fn a_gateway_is_forgotten_when_nothing_needs_it() {
     let id = Uuid::from_u128(1);
     let forget = async |force| queue.forget_gateway(id, force, &by("ada"), "moved").await;
     assert_eq!(forget(false).await, Err(QueueError::UnknownGateway { id }));
-    store(&queue, json!({})).await;
+    store(&queue, &json!({})).await;
     forget(false).await.unwrap();
     assert!(queue.gateway(id).await.unwrap().is_none());
     assert!(queue.record_documents().await.unwrap().is_empty());
@@ -232,7 +232,7 @@ async fn people_see_the_records_of_a_gateway() {
     let id = Uuid::from_u128(1);
     let nothing = queue.recorded(id).await.unwrap();
     assert!(nothing.connection.is_none() && nothing.agents == AgentCounts::default());
-    store(&queue, json!({ "revision": 3, "name": "Berlin", "url": "ws://me:hunter2@host" })).await;
+    store(&queue, &json!({ "revision": 3, "name": "Berlin", "url": "ws://me:hunter2@host" })).await;
     let nameless = |number: u128, changes: &[(&str, Value)]| {
         let gateway = ("/gateway", json!({ "id": Uuid::from_u128(1) }));
         document(&[&[agent(number), gateway], changes].concat())
@@ -248,7 +248,7 @@ async fn people_see_the_records_of_a_gateway() {
         owed: vec![Owed::Provision, Owed::Wake],
         job: Some(first.id),
     };
-    assert_eq!(agents().await, [expected.clone()]);
+    assert_eq!(agents().await, std::slice::from_ref(&expected));
     runs_until_done(&queue, 1).await;
     assert_eq!(agents().await, [RecordedAgent { observed: true, owed: vec![], ..expected }]);
 
@@ -273,7 +273,7 @@ async fn people_see_the_records_of_a_gateway() {
 async fn the_connection_in_force_is_shown_without_secrets() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    store(&queue, json!({ "revision": 3, "name": "Berlin", "url": "ws://me:hunter2@host" })).await;
+    store(&queue, &json!({ "revision": 3, "name": "Berlin", "url": "ws://me:hunter2@host" })).await;
     let recorded = queue.recorded(Uuid::from_u128(1)).await.unwrap().connection.unwrap();
     assert_eq!(recorded.url.as_deref(), Some("ws://me:***@host/"));
     assert_eq!(recorded.name.as_deref(), Some("Berlin"));
