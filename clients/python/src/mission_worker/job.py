@@ -49,7 +49,8 @@ class Gateway:
     name: str = ""
     """Its name, for people."""
     url: str | None = field(default=None, repr=False)
-    """`ws://` or `wss://`. Without it, every job except a heartbeat-sync succeeds immediately and does nothing."""
+    """`ws://` or `wss://`. Without it, a job uses the newest connection of the gateway; if there is none, every job
+    except a heartbeat-sync succeeds immediately and does nothing."""
     token: str | None = field(default=None, repr=False)
     """The gateway's token. Secret."""
     workspace_root: str | None = None
