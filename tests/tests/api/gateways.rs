@@ -83,6 +83,12 @@ async fn a_wrong_connection_is_refused_with_its_path() {
         let answer = server.put(&at, &[&bearer], &gateway(&changes)).await;
         assert_eq!((answer.status, &answer.json()["errors"][0]["path"]), (422, &json!(wrong)));
     }
+    let headers = [bearer.as_str(), "content-type: application/json"];
+    for (body, wrong) in [("{", "$"), ("[]", "gateway"), (r#"{"url":"","url":""}"#, "url")] {
+        let answer = server.send(&format!("PUT {at}"), &headers, body).await;
+        assert_eq!((answer.status, &answer.json()["errors"][0]["path"]), (422, &json!(wrong)));
+    }
+    assert_eq!(server.send(&format!("PUT {at}"), &[&bearer], "{}").await.status, 415);
     let wrong = server.put("/api/v1/gateways/acme", &[&bearer], &gateway(&json!({}))).await;
     assert_eq!(wrong.status, 422);
     for query in ["limit=101", "limit=0", "after=-1"] {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use mission_core::Job;
 use mission_jobs::queue::{
     AgentPage, GatewayConnection, GatewayDetails, GatewayRecord, MAX_AGENTS, MAX_PAGE,
     StoredConnection,
@@ -12,10 +14,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::input::{Body, Id, Query, reason};
+use super::input::{self, Id, Query, reason};
 use super::queue::Changed;
 use crate::App;
 use crate::actions::Actions;
+use crate::auth::Action;
 use crate::problem::{Answer, Problem};
 
 /// Lists the gateways that have jobs, most recently used first, 200 at most.
@@ -63,8 +66,13 @@ pub(crate) async fn put(
     actions: Actions,
     Id(id): Id,
     Query(why): Query<WhyQuery>,
-    Body(mut gateway): Body<Value>,
+    request: Request,
 ) -> Answer<Json<StoredConnection>> {
+    actions.caller.may(Action::PutGateway)?;
+    if !request.headers().get(CONTENT_TYPE).is_some_and(|kind| input::is_json(kind.as_bytes())) {
+        return Err(input::no_json());
+    }
+    let mut gateway = Job::read_json(&input::read(request, &()).await?)?;
     if let Some(members) = gateway.as_object_mut() {
         members.entry("id").or_insert_with(|| Value::String(id.to_string()));
     }
