@@ -24,6 +24,7 @@ local function name_keys(prefix)
     listed = prefix .. ':agents:',
     connections = prefix .. ':connections',
     heartbeats = prefix .. ':heartbeats:',
+    applied = prefix .. ':applied',
     group = prefix .. ':group:',
     groups = prefix .. ':groups',
     failures = prefix .. ':failures',
@@ -740,6 +741,7 @@ local function forget()
   for _, agent in ipairs(some) do
     drop_agent(lane, lane .. '/' .. agent)
     call('ZREM', K.deleted, lane .. '/' .. agent)
+    call('HDEL', K.applied, lane .. '/' .. agent)
   end
   if #some == STEPS then return { 'more', '' } end
 
