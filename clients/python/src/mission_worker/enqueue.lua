@@ -28,6 +28,7 @@ local function name_keys(prefix)
     groups = prefix .. ':groups',
     failures = prefix .. ':failures',
     expiry = prefix .. ':expiry',
+    suspects = prefix .. ':suspects',
     idem = prefix .. ':idem:',
     wake = prefix .. ':wake',
     events = prefix .. ':events',
@@ -638,7 +639,9 @@ local function rank(job) return job.rank or job.priority * RANKS + job.seq end
 local function offered_as(job) return job.id .. job.subject end
 
 -- Offers a job no more that could have run.
-local function withdraw(job) call('ZREM', K.lane .. job.lane, offered_as(job)) end
+local function withdraw(job)
+  call('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
+end
 
 -- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
 -- leased; NOW otherwise. `more`, all optional: reason, failure (JSON), superseded_by, by (who did
@@ -702,16 +705,30 @@ local function offer_job(job)
   -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
   -- waits for them.
   local waits = MERGES[job.kind] and gateway(job.lane).merging
-  if job.state == 'ready' and not waits then
+  if job.state == 'ready' and not waits and job.lost then
+    -- It runs alone; see claim.lua.
+    call('ZADD', K.suspects, rank(job), offered_as(job))
+    wake()
+  elseif job.state == 'ready' and not waits then
     call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
     offer_lane(job.lane)
   end
 end
 
--- Offers the first job of a subject.
+-- The first job of a line that is ready.
+local function first_ready(subject)
+  for _, id in ipairs(call('ZRANGE', K.subject .. subject, 0, LINE - 1)) do
+    local job = read(id)
+    if job and job.state == 'ready' then return job end
+  end
+end
+
+-- Offers the first job of a subject. Of jobs that merge, one that waits does not keep those behind
+-- it from running: the newest entry of an agent counts, whenever an older one runs.
 local function offer(subject)
   local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
   local job = id and read(id)
+  if job and MERGES[job.kind] and not gateway(job.lane).merging then job = first_ready(subject) end
   if job then offer_job(job) end
 end
 

@@ -14,7 +14,7 @@ use super::gateways::author;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{
-    End, GATEWAYS, LEASE, New, Operation, SCOPES, WORKERS, Whose, agent, gateway, retry_policy,
+    End, LEASE, New, Operation, SCOPES, WORKERS, Whose, agent, gateway, retry_policy,
 };
 use super::records::Used;
 use super::sleepers::{Sleepers, name};
@@ -23,7 +23,7 @@ use crate::queue::redis::bundle::Source;
 use crate::queue::redis::claim::Room;
 use crate::queue::redis::scripts::operators::ActionAnswer;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts, lua, millis};
-use crate::queue::{PauseScope, Settings, State};
+use crate::queue::{Settings, State};
 use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
 
@@ -334,16 +334,6 @@ impl<'a> Case<'a> {
         let answer: ActionAnswer =
             self.bench.scripts.act(script, &author(), WHY, (id.to_string(), own)).await?;
         same(script.name, &answer, &(what.to_owned(), state))
-    }
-
-    async fn pause(&mut self, pause: bool, scope: u8) -> Checked {
-        let mut scopes = vec![PauseScope::All];
-        scopes.extend(mission_core::Kind::ALL.map(PauseScope::Kind));
-        scopes.extend((0..GATEWAYS).map(|number| PauseScope::Gateway(gateway(number))));
-        let scope = scopes[usize::from(scope)].to_string();
-        let (scripts, action) = (&self.bench.scripts, if pause { "pause" } else { "resume" });
-        let answer = scripts.act(lua::pause, &author(), WHY, (action, &scope)).await?;
-        same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
     }
 
     /// Finishes all jobs in bounded time, and checks that nothing remains but what is kept on

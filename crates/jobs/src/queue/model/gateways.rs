@@ -1,4 +1,4 @@
-//! The actions on whole gateways: their connections, and what it means to forget them.
+//! The actions on whole gateways: their connections, pauses, and what it means to forget them.
 
 use uuid::Uuid;
 
@@ -6,10 +6,10 @@ use super::Checked;
 use super::case::{BY, Case, WHY};
 use super::compare::same;
 use super::machine::{Lane, Model, More};
-use super::operations::{Put, gateway};
+use super::operations::{GATEWAYS, Put, gateway};
 use super::records::Connection;
 use crate::queue::redis::scripts::lua;
-use crate::queue::{Author, State};
+use crate::queue::{Author, PauseScope, State};
 
 impl Model {
     /// Applies a connection that was enqueued or stored. Returns whether it is in force.
@@ -89,6 +89,7 @@ impl Model {
         self.records.heartbeats.retain(|(of, _), _| *of != lane);
         self.records.connections.remove(&lane);
         self.lanes.remove(&lane);
+        self.windows.remove(&lane);
         ("forgotten", String::new())
     }
 }
@@ -103,6 +104,16 @@ impl Case<'_> {
         let answer: (String, String) = scripts.act(lua::connection, &author(), WHY, own).await?;
         same("put", &answer, &self.model.put_gateway(put, document))
     }
+    pub(super) async fn pause(&mut self, pause: bool, scope: u8) -> Checked {
+        let mut scopes = vec![PauseScope::All];
+        scopes.extend(mission_core::Kind::ALL.map(PauseScope::Kind));
+        scopes.extend((0..GATEWAYS).map(|number| PauseScope::Gateway(gateway(number))));
+        let scope = scopes[usize::from(scope)].to_string();
+        let (scripts, action) = (&self.bench.scripts, if pause { "pause" } else { "resume" });
+        let answer = scripts.act(lua::pause, &author(), WHY, (action, &scope)).await?;
+        same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
+    }
+
     pub(super) async fn forget(&mut self, number: u8, force: bool) -> Checked {
         let lane = gateway(number);
         let mut from = String::new();
