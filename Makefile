@@ -6,7 +6,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCRIPTS := .ci/run scripts/advisories scripts/lua scripts/release scripts/setup scripts/words tests/fuzz/run tests/openclaw-gateway.sh
 # The Lua that people write; those of the client are generated, except get.lua.
-LUA = crates/jobs/src/queue/redis/lua crates/jobs/src/queue/model clients/python/src/mission_worker/get.lua
+LUA = crates/jobs/src/queue/redis/lua crates/jobs/src/queue/model
 STYLUA = stylua --config-path crates/jobs/src/queue/redis/lua/stylua.toml
 # Python with the client's dependencies, in the client's folder.
 PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python

@@ -48,14 +48,14 @@ redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(known))";
 /// before such names were refused.
 async fn rename(redis: &RedisServer, queue: &Queue, id: Uuid) {
     let mut connection = redis.connect().await;
-    let key = queue.keys().job(&id.to_string());
-    let text: String = connection.hget(&key, "payload").await.unwrap();
+    let lane = queue.get(id).await.unwrap().unwrap().lane;
+    let key = queue.keys().documents(&lane);
+    let text: String = connection.hget(&key, id.to_string()).await.unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     for name in ["/gateway/name", "/agent/name", "/board/name"] {
         *document.pointer_mut(name).unwrap() = HOSTILE_NAME.into();
     }
-    let lane = document["gateway"]["id"].as_str().unwrap().to_owned();
-    let _: () = connection.hset(&key, "payload", document.to_string()).await.unwrap();
+    let _: () = connection.hset(&key, id.to_string(), document.to_string()).await.unwrap();
     let about = json!({ "name": HOSTILE_NAME, "url": "ws://127.0.0.1:9" }).to_string();
     let key = format!("{{{}}}:gateway", queue.name());
     redis::Script::new(NAME_GATEWAY)

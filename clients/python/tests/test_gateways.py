@@ -29,7 +29,8 @@ def test_a_connection_is_stored_and_an_older_one_is_not(server: RedisServer, key
         same = client.put_gateway({"id": str(UUID(int=1)), **members()})
         assert same == StoredConnection(stored=True, changed=False, revision=2)
         assert client.put_gateway(connection("another")).changed
-        stored = [client._redis.hget(name, "payload") for name in client._redis.keys("*:job:*")]
+        stored: Any = [client._redis.hvals(name) for name in client._redis.keys("*:document:*")]
+        stored = [document for documents in stored for document in documents]
         assert len(stored) == 1, "the newest document alone is kept"
         assert (b"another" in (stored[0] or b"")) == (key is None)
         entries: Any = client._redis.xrevrange("{mission}:audit")

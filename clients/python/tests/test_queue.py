@@ -18,7 +18,7 @@ import corpus
 import pytest
 import redis
 import redis.asyncio
-from conftest import PATIENCE, ROOT, RedisServer, change
+from conftest import PATIENCE, ROOT, RedisServer, change, document_of
 
 from mission_worker import (
     AsyncClient,
@@ -30,6 +30,7 @@ from mission_worker import (
     QueueUnavailable,
     Remedy,
     State,
+    wire,
 )
 
 GATEWAY = UUID("7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01")
@@ -100,8 +101,7 @@ def test_a_job_is_stored_as_workers_read_it(client: Any, connection: redis.Redis
     assert (enqueued.state, enqueued.superseded, enqueued.duplicate) == (State.READY, [], False)
     assert enqueued.id.version == 7
     stored = client.get(enqueued.id).raw
-    payload: Any = connection.hget(f"{{mission}}:job:{enqueued.id}", "payload")
-    assert json.loads(payload) == document
+    assert json.loads(document_of(connection, enqueued.id, GATEWAY)) == document
     expected = {
         "kind": "provision",
         "lane": str(GATEWAY),
@@ -109,7 +109,6 @@ def test_a_job_is_stored_as_workers_read_it(client: Any, connection: redis.Redis
         "state": "ready",
         "max_attempts": "12",
         "priority": "5",
-        "parts": "ctp",
     }
     assert {name: stored.get(name) for name in expected} == expected
 
@@ -118,7 +117,7 @@ def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> N
     text = json.dumps(corpus.document("heartbeat-sync"), indent=1)
     for given in (text, text.encode()):
         job = client.enqueue(given).id
-        assert connection.hget(f"{{mission}}:job:{job}", "payload") == text
+        assert document_of(connection, job, GATEWAY) == text
         assert client.get(job).subject == f"{GATEWAY}/heartbeats"
 
 
@@ -135,14 +134,11 @@ def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> N
         ("heartbeat-sync", None, "c"),
     ],
 )
-def test_the_parts_that_records_keep_apart_are_marked(
-    client: Any, kind: str, options: dict[str, Any] | None, parts: str
-) -> None:
+def test_the_parts_that_records_keep_apart_are_marked(kind: str, options: dict[str, Any] | None, parts: str) -> None:
     document = {**corpus.document(kind.split()[0]), "options": options}
     if "without" in kind:
         del document["gateway"]["url"]
-    enqueued = client.enqueue(document)
-    assert client.get(enqueued.id).raw["parts"] == parts
+    assert wire._parts(document) == parts
 
 
 def test_a_document_of_an_older_generation_is_superseded(client: Any) -> None:
@@ -188,7 +184,7 @@ def test_a_job_is_read_back_without_its_secrets(client: Any) -> None:
 
 def test_a_document_that_nobody_can_read_is_not_shown(client: Any, connection: redis.Redis) -> None:
     enqueued = client.enqueue(corpus.document("cleanup"))
-    connection.hset(f"{{mission}}:job:{enqueued.id}", "payload", b"\xff hunter2")
+    connection.hset(f"{{mission}}:document:{GATEWAY}", str(enqueued.id), b"\xff hunter2")
     job = client.get(enqueued.id)
     assert job.document is None
     assert corpus.SECRET not in repr(job.raw)
@@ -206,9 +202,9 @@ def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> N
         "result": {"outcome": "blocked", **failure},
     }
     history = "\n".join([json.dumps(run), "no JSON", "{}"])
-    change(connection, enqueued.id, failure=json.dumps(failure), state="thinking", history=history)
+    change(connection, enqueued.id, failure=json.dumps(failure), state="dead", history=history)
     job = client.get(enqueued.id)
-    assert (job.failure.code, job.failure.action, job.state) == ("unauthorized", "approve it", "thinking")
+    assert (job.failure.code, job.failure.action, job.state) == ("unauthorized", "approve it", "dead")
     assert job.failure.remedy == Remedy(actor="gateway_host", command="openclaw devices list", retry_helps=False)
     assert [(run.number, run.outcome, run.failure) for run in job.history] == [(1, "blocked", job.failure)]
 

@@ -25,8 +25,9 @@ def job() -> ProvisionMain:
 
 def test_redis_never_sees_a_secret_and_a_worker_with_the_key_does(server: RedisServer) -> None:
     with Client.from_url(server.url, secret_key=KEY) as client:
-        enqueued = client.enqueue(job())
-        raw = client._redis.hget(f"{{mission}}:job:{enqueued.id}", "payload")
+        sent = job()
+        enqueued = client.enqueue(sent)
+        raw = client._redis.hget(f"{{mission}}:document:{sent.gateway.id}", str(enqueued.id))
         assert isinstance(raw, bytes)
         assert corpus.SECRET.encode() not in raw
         assert b"sealed:" in raw

@@ -98,14 +98,15 @@ impl Claimed {
             let what = format!("this worker does not know jobs of kind {:?}", raw.kind);
             too_new("unknown_kind", what)
         })?;
-        if raw.payload.is_empty() {
+        let document = loaded.own(&raw.id);
+        if document.is_empty() {
             let what =
                 format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(invalid(what));
         }
         let invalid_document =
             |error: DocumentError| invalid(error.to_string().replace('\n', "; "));
-        let text = keyring.open(&raw.payload).map_err(|error| Box::new(error.outcome()))?;
+        let text = keyring.open(document).map_err(|error| Box::new(error.outcome()))?;
         let document = Job::read_json(&text).map_err(invalid_document)?;
         let own = Job::from_value(document.clone()).map_err(invalid_document)?;
         if own.kind() != kind {

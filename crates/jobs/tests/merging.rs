@@ -136,10 +136,10 @@ async fn one_that_cannot_be_read_dies_alone() {
         let queue = redis.queue();
         let jobs: Vec<_> = (0..3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
         queue.enqueue(&jobs).await.unwrap();
-        let key = queue.keys().job(&jobs[spoilt].id.to_string());
+        let key = queue.keys().documents(&jobs[spoilt].lane.to_string());
         redis::cmd("HSET")
             .arg(key)
-            .arg("payload")
+            .arg(jobs[spoilt].id.to_string())
             .arg("{")
             .exec_async(&mut redis.connect().await)
             .await

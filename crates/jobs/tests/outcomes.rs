@@ -219,10 +219,10 @@ async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
     let mut connection = redis.connect().await;
     for (job, (field, value, _)) in jobs.iter().zip(spoilt) {
         if field == "payload" {
-            let key = queue.keys().job(&job.id.to_string());
+            let key = queue.keys().documents(&job.lane.to_string());
             redis::cmd("HSET")
                 .arg(key)
-                .arg(field)
+                .arg(job.id.to_string())
                 .arg(value)
                 .exec_async(&mut connection)
                 .await

@@ -233,14 +233,11 @@ async fn a_document_that_a_record_needs_outlives_its_job() {
     let runs = Runs::default();
     let _worker = Worker::start(&queue, settings, runs.handler(|_| done()));
     eventually("removed", async || queue.get(create.id).await.unwrap().is_none()).await;
-    let document = async || {
-        let mut connection = redis.connect().await;
-        let key = format!("{{{}}}:job:{}", queue.name(), create.id);
-        let fields: Vec<String> =
-            redis::cmd("HKEYS").arg(key).query_async(&mut connection).await.unwrap();
-        fields
+    let is_there = async || {
+        let key = queue.keys().documents(&create.lane.to_string());
+        redis.tell::<bool>(&format!("HEXISTS {key} {}", create.id)).await
     };
-    assert_eq!(document().await, ["payload"]);
+    assert!(is_there().await);
 
     let newer = edit(&[]);
     put(&queue, &newer).await;
@@ -248,7 +245,7 @@ async fn a_document_that_a_record_needs_outlives_its_job() {
     assert_eq!(token(&runs.map(provision)[1]), Some("agent-token"));
     eventually("removed", async || queue.get(newer.id).await.unwrap().is_none()).await;
     put(&queue, &document_with_all_parts()).await;
-    eventually("not needed any more", async || document().await.is_empty()).await;
+    eventually("not needed any more", async || !is_there().await).await;
 }
 
 /// Returns a document after which no older one of the agent or its gateway is needed.
@@ -347,7 +344,14 @@ async fn a_connection_that_this_worker_cannot_read_does_not_reach_other_jobs() {
     put(&queue, &nameless).await;
     let strange = String::from_utf8(newest.payload.expose().to_vec()).unwrap();
     let strange = strange.replace("\"gateway\":{", "\"gateway\":{\"colour\":\"red\",");
-    spoil(&redis, &queue, &format!("job:{}", newest.id), "payload", strange.as_bytes()).await;
+    spoil(
+        &redis,
+        &queue,
+        &format!("document:{}", newest.lane),
+        &newest.id.to_string(),
+        strange.as_bytes(),
+    )
+    .await;
     let runs = runs_until_done(&queue, 1).await;
     assert_eq!(runs.map(|claimed| provision(claimed).agent.id.as_u128()), [1]);
     // A job that has no connection itself waits for one; it has not been carried out.

@@ -21,10 +21,10 @@ fn sealed(redis: &RedisServer, keys: &[&str]) -> Queue {
 }
 
 /// Returns a job's document as Redis holds it.
-async fn stored(redis: &RedisServer, queue: &Queue, id: Uuid) -> String {
+async fn stored(redis: &RedisServer, queue: &Queue, job: &Envelope) -> String {
     let mut connection = redis.connect().await;
-    let document: Vec<u8> =
-        connection.hget(queue.keys().job(&id.to_string()), "payload").await.unwrap();
+    let key = queue.keys().documents(&job.lane.to_string());
+    let document: Vec<u8> = connection.hget(key, job.id.to_string()).await.unwrap();
     String::from_utf8(document).unwrap()
 }
 
@@ -34,7 +34,7 @@ async fn redis_never_sees_a_secret_and_the_handler_gets_it() {
     let queue = sealed(&redis, &[&Keyring::generate()]);
     let job = provision_main(1, 1);
     put(&queue, &job).await;
-    let document = stored(&redis, &queue, job.id).await;
+    let document = stored(&redis, &queue, &job).await;
     assert!(!document.contains("secret-") && document.contains("sealed:"), "{document}");
     assert_eq!(queue.document(job.id).await.unwrap().unwrap().expose(), job.payload.expose());
     let shown = look(&queue, job.id).await.document.unwrap();
@@ -78,9 +78,9 @@ async fn a_job_with_a_changed_sealed_secret_is_dead_with_a_reason() {
     put(&queue, &other).await;
     // With the document of one job in the place of another's, its tokens would go to the wrong
     // gateway.
-    let document = stored(&redis, &queue, job.id).await.replace("00000001\"", "00000002\"");
-    let key = queue.keys().job(&other.id.to_string());
-    let _: () = redis.connect().await.hset(key, "payload", document).await.unwrap();
+    let document = stored(&redis, &queue, &job).await.replace("00000001\"", "00000002\"");
+    let key = queue.keys().documents(&other.lane.to_string());
+    let _: () = redis.connect().await.hset(key, other.id.to_string(), document).await.unwrap();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     let record = reaches(&queue, other.id, State::Dead).await;
     assert_eq!(
@@ -166,8 +166,8 @@ async fn documents_that_only_a_record_needs_can_be_resealed() {
     let worker = Worker::start(&queue, settings, |_| async { done() });
     eventually("removed", async || queue.get(job.id).await.unwrap().is_none()).await;
     drop(worker);
-    assert_eq!(queue.record_documents().await.unwrap(), HashSet::from([job.id]));
-    assert!(sealed(&redis, &[&new, &old]).reseal(job.id).await.unwrap());
+    assert_eq!(queue.record_documents().await.unwrap(), HashSet::from([(job.lane, job.id)]));
+    assert!(sealed(&redis, &[&new, &old]).reseal(job.lane, job.id).await.unwrap());
     let update = update_main(1, 1);
     let queue = sealed(&redis, &[&new]);
     put(&queue, &update).await;
@@ -188,15 +188,15 @@ async fn waiting_jobs_can_be_resealed() {
     put(&sealed(&redis, &[&old]), &sealed_once).await;
     let both = sealed(&redis, &[&new, &old]);
     for job in [&plain, &sealed_once] {
-        assert!(both.reseal(job.id).await.unwrap());
-        assert!(!both.reseal(job.id).await.unwrap(), "once is enough");
+        assert!(both.reseal(job.lane, job.id).await.unwrap());
+        assert!(!both.reseal(job.lane, job.id).await.unwrap(), "once is enough");
     }
     let queue = sealed(&redis, &[&new]);
-    assert!(!stored(&redis, &queue, plain.id).await.contains("secret-"));
+    assert!(!stored(&redis, &queue, &plain).await.contains("secret-"));
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     reaches(&queue, plain.id, State::Done).await;
     reaches(&queue, sealed_once.id, State::Done).await;
-    assert!(!queue.reseal(Uuid::now_v7()).await.unwrap(), "there is no such job");
+    assert!(!queue.reseal(plain.lane, Uuid::now_v7()).await.unwrap(), "there is no such job");
 }
 
 #[tokio::test]

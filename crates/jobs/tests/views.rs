@@ -46,7 +46,7 @@ async fn a_gateways_name_and_facts_outlive_its_jobs() {
     let worker = Worker::start(&queue, brisk(), Runs::default().handler(end));
     reaches(&queue, job.id, State::Done).await;
     drop(worker);
-    redis.tell::<()>(&format!("DEL {}", queue.keys().job(&job.id.to_string()))).await;
+    redis.tell::<()>(&format!("HDEL {} {}", queue.keys().jobs(), job.id)).await;
     let gateway = queue.gateways(50).await.unwrap().remove(0);
     assert_eq!(gateway.url.as_deref(), Some("ws://127.0.0.1:1/"));
     assert_eq!(gateway.name.as_deref(), Some(""));

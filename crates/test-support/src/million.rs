@@ -8,48 +8,40 @@ use super::RedisServer;
 
 /// Makes copies of a job. KEYS: prefix. ARGV: the job, state, first and last number, failure code
 /// or empty, agents of all.
-const COPY: &str = "local p = KEYS[1]
-local now = tonumber(redis.call('TIME')[1]) * 1000
-local packed, payload = unpack(redis.call('HMGET', p .. ':job:' .. ARGV[1], 'job', 'payload'))
-local lanes = {}
+const COPY: &str = "local now, template = NOW, read(ARGV[1])
+local payload, state = document_of(template), ARGV[2]
 for i = tonumber(ARGV[3]), tonumber(ARGV[4]) do
-  local job = cmsgpack.unpack(packed)
+  local job = copy(template)
   local id = string.format('%08x-0000-7000-8000-%012x', i, i)
-  job.id, job.state, job.seq = id, ARGV[2], i
+  job.id, job.state, job.seq, job.since = id, state, i, now
   job.lane = string.format('00000000-0000-0000-0000-%012x', i % 1000)
   job.subject = job.lane .. '/'
     .. string.format('00000000-0000-0000-0001-%012x', i % tonumber(ARGV[6]))
   job.enqueued_at = now - 5000000 + i
-  job.timeline = 'ready 1700000000000;running 1700000000001;' .. ARGV[2] .. ' 1700000000002'
-  local latest = p .. ':latest:' .. job.subject
-  local last = redis.call('GET', latest)
-  job.before = last and last:match(' (.*)$') or ''
-  redis.call('SET', latest, string.format('%.0f', i) .. ' ' .. id)
+  job.timeline = 'ready 1700000000000;running 1700000000001;' .. state .. ' 1700000000002'
+  job.before = note_latest(job.subject, i, id)
   if ARGV[5] ~= '' then
     job.failure = cjson.encode({ code = ARGV[5], message = 'wrong state, ' .. i, scope = 'job' })
     job.group = job.lane .. '|' .. ARGV[5] .. '|'
-    redis.call('ZADD', p .. ':group:' .. job.group, now, id)
-    redis.call('ZADD', p .. ':groups', now, job.group)
-    redis.call('HSET', p .. ':failures', job.group,
+    call('ZADD', K.group .. job.group, now, id)
+    call('ZADD', K.groups, now, job.group)
+    call('HSET', K.failures, job.group,
       cmsgpack.pack({ first_at = now, last_at = now, message = 'wrong state', sample = id }))
   end
-  redis.call('HSET', p .. ':job:' .. id, 'job', cmsgpack.pack(job), 'payload', payload)
-  redis.call('ZADD', p .. ':state:' .. ARGV[2], now - 5000000 + i, id)
-  lanes[job.lane] = (lanes[job.lane] or 0) + 1
-end
-for lane, count in pairs(lanes) do
-  local packed = redis.call('HGET', p .. ':gateway', lane)
-  local known = packed and cmsgpack.unpack(packed) or {}
-  known[ARGV[2]] = (known[ARGV[2]] or 0) + count
-  redis.call('HSET', p .. ':gateway', lane, cmsgpack.pack(known))
-  redis.call('ZADD', p .. ':gateways', now, lane)
+  jobs[id] = job
+  save(job)
+  call('HSET', K.document .. job.lane, id, payload)
+  call('ZADD', K.state .. state, now - 5000000 + i, id)
+  local known = gateway(job.lane)
+  known[state] = (known[state] or 0) + 1
+  call('ZADD', K.gateways, now, job.lane)
 end";
 
 /// Adds `ended` ended jobs, and 50,000 live ones of 1000 gateways.
 pub async fn fill(redis: &RedisServer, queue: &Queue, template: &Envelope, ended: u64) {
     queue.enqueue(std::slice::from_ref(template)).await.unwrap();
     let mut connection = patient(redis).await;
-    let script = Script::new(COPY);
+    let script = Script::new(&mission_jobs::queue::test_script(COPY));
     let mut first = 1;
     let shares = [
         ("done", ended * 90 / 100, ""),

@@ -17,9 +17,9 @@ use uuid::Uuid;
 const PROGRAM: &str = "MISSION_TEST_REDIS_SERVER";
 
 /// Changes one field of a job.
-const CHANGE: &str = "local job = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'job'))
-job[ARGV[1]] = tonumber(ARGV[2]) or ARGV[2]
-redis.call('HSET', KEYS[1], 'job', cmsgpack.pack(job))";
+const CHANGE: &str = "local job = read(ARGV[1])
+job[ARGV[2]] = tonumber(ARGV[3]) or ARGV[3]
+save(job)";
 
 /// A server on a unix socket in a directory of its own, which is killed when it is dropped.
 pub struct RedisServer {
@@ -84,7 +84,8 @@ impl RedisServer {
 
     /// Changes a job without its queue.
     pub async fn change(&self, queue: &Queue, job: Uuid, field: &str, value: &str) {
-        change(&mut self.connect().await, &queue.keys().job(&job.to_string()), field, value).await;
+        let prefix = format!("{{{}}}", queue.name());
+        change(&mut self.connect().await, &prefix, job, field, value).await;
     }
 
     /// Sends a command that is written as one line.
@@ -189,10 +190,18 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-/// Changes a field of a job, by its key.
-pub async fn change(connection: &mut MultiplexedConnection, job: &str, field: &str, value: &str) {
-    let script = redis::Script::new(CHANGE);
-    script.key(job).arg(field).arg(value).invoke_async::<()>(connection).await.unwrap();
+/// Changes a field of a job of the queue whose keys have this prefix.
+pub async fn change(
+    connection: &mut MultiplexedConnection,
+    prefix: &str,
+    job: Uuid,
+    field: &str,
+    value: &str,
+) {
+    let script = redis::Script::new(&mission_jobs::queue::test_script(CHANGE));
+    let mut call = script.key(prefix);
+    call.arg(job.to_string()).arg(field).arg(value);
+    call.invoke_async::<()>(connection).await.unwrap();
 }
 
 fn spawn(directory: &TempDir, options: &[String]) -> Child {

@@ -5,10 +5,14 @@ local function name_keys(prefix)
   if queue == prefix then return end
   queue = prefix
   K = {
-    job = prefix .. ':job:',
+    job = prefix .. ':job',
+    more = prefix .. ':more',
+    out = prefix .. ':out',
+    document = prefix .. ':document:',
     state = prefix .. ':state:',
     layout = prefix .. ':layout',
     turn = prefix .. ':turn',
+    line = prefix .. ':line',
     subject = prefix .. ':subject:',
     later = prefix .. ':later:',
     lane = prefix .. ':lane:',
@@ -36,6 +40,8 @@ local function name_keys(prefix)
     minute = prefix .. ':minute:',
   }
 end
+local STATES = { 'scheduled', 'ready', 'running', 'retrying', 'snoozed', 'blocked', 'done', 'dead', 'superseded', 'cancelled', }
+local STATE_CODES = { scheduled = 1, ready = 2, running = 3, retrying = 4, snoozed = 5, blocked = 6, done = 7, dead = 8, superseded = 9, cancelled = 10, }
 local NEXT = {
   new = { scheduled = true, ready = true, superseded = true, },
   scheduled = { ready = true, dead = true, superseded = true, cancelled = true, },
@@ -52,7 +58,7 @@ local NEXT = {
 local FAILING = { retrying = true, snoozed = true, blocked = true, dead = true, }
 local WAITING = { scheduled = true, retrying = true, snoozed = true, blocked = true, }
 local ENDED = { done = true, dead = true, superseded = true, cancelled = true, }
-local KINDS = { ['provision'] = true, ['provision-main'] = true, ['cleanup'] = true, ['heartbeat-sync'] = true, }
+local KINDS = { 'provision', ['provision'] = 1, 'provision-main', ['provision-main'] = 2, 'cleanup', ['cleanup'] = 3, 'heartbeat-sync', ['heartbeat-sync'] = 4, }
 local MERGES = { ['heartbeat-sync'] = true, }
 local function now()
   local clock = redis.call('TIME')
@@ -74,9 +80,8 @@ end
 local call = redis.call
 -- The time of the call in ms, also as text.
 local NOW, NOW_TEXT
--- LAYOUT stands in the Python client's get.lua as well.
-local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
-local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
+local LAYOUT, HISTORY, LINE, TIMELINE = '3', 20, 100, 1200
+local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
 local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
@@ -94,39 +99,143 @@ end
 
 -- Jobs --------------------------------------------------------------------------------------------
 
--- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
--- in, what has to be written of them (fields and values, of which `job` and its value are the
--- first), and new places in the lists of states.
-local jobs, payloads, listed, unsaved, moved
+-- A job's head: its numbers at fixed places, then its subject, `|`, and the worker of its latest run
+-- if there was one. The subject begins with the lane. See docs/protocol.md.
+local HEAD, FIXED = '<I6BBHHI6I6BBBHI6I6', 41
+-- Flags of a head: the job is in a line of several; it has more fields than its head has; it has
+-- more fields, but none that matters to a run.
+local LINED, MORE, NOTED = 1, 2, 4
+local IN_HEAD, NOTES =
+  {
+    id = true,
+    kind = true,
+    lane = true,
+    subject = true,
+    state = true,
+    token = true,
+    attempts = true,
+    runs = true,
+    since = true,
+    started_at = true,
+    priority = true,
+    max_attempts = true,
+    seq = true,
+    enqueued_at = true,
+    worker = true,
+    lined = true,
+  }, { before = true, idempotency_key = true }
 
--- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
-local function read(id, with_payload)
-  local job = jobs[id]
-  if job then return job end
-  local packed
-  if with_payload then
-    packed, payloads[id] = unpack(call('HMGET', K.job .. id, 'job', 'payload'))
-  else
-    packed = call('HGET', K.job .. id, 'job')
-  end
-  if not packed then return nil end
-  job = cmsgpack.unpack(packed)
-  jobs[id], listed[id] = job, job.state
-  return job
+-- By id: jobs as they are now (false if there is none), the states that Redis lists them in, those
+-- that have other fields there, those that have to be written, their new reports with runs, and new
+-- places in the lists of states. By lane: new documents.
+local jobs, listed, had_more, unsaved, outs, documents, moved
+
+-- The times that a job's head tells by itself: of one that became ready when it was enqueued, and
+-- whose first run has not failed.
+local function plain_timeline(job)
+  local state = job.state
+  local line = 'ready ' .. text(job.enqueued_at)
+  if job.runs == 0 then return state == 'ready' and job.since == job.enqueued_at and line or nil end
+  if job.runs > 1 or state ~= 'running' and state ~= 'done' then return nil end
+  line = line .. ';running ' .. text(job.started_at)
+  return state == 'done' and line .. ';done ' .. text(job.since) or line
 end
 
--- Has a job written that was changed in another way than by `go`, or with another field of its hash
--- besides.
-local function save(job, field, value)
-  local fields = unsaved[job.id]
-  if not fields then
-    fields = { 'job', false }
-    unsaved[job.id] = fields
+-- Reads a job from its head and its other fields. One that cannot be read counts as absent.
+local function decode(id, head, more)
+  if not head or #head <= FIXED then return false end
+  local token, state, flags, attempts, runs, since, started, kind, priority, lane, max, seq, at =
+    struct.unpack(HEAD, head)
+  local job = {}
+  if more then
+    local ok, fields = pcall(cmsgpack.unpack, more)
+    if not ok or type(fields) ~= 'table' then return false end
+    job = fields
   end
-  if field then
-    fields[#fields + 1], fields[#fields + 2] = field, value
+  local bar = head:find('|', FIXED + 1, true)
+  local subject = head:sub(FIXED + 1, (bar or 0) - 1)
+  job.id, job.state, job.kind, job.subject = id, STATES[state], job.kind or KINDS[kind], subject
+  job.lane, job.worker = subject:sub(1, lane), bar and head:sub(bar + 1)
+  job.attempts, job.runs, job.since, job.enqueued_at = attempts, runs, since, at
+  job.priority, job.max_attempts, job.seq = priority, max, seq
+  if token > 0 then job.token = token end
+  if started > 0 then job.started_at = started end
+  if flags % 2 == LINED then job.lined = true end
+  return job.state and job.kind and job or false
+end
+
+-- A job as Redis keeps it: its head, and its other fields if it has any.
+local function encode(job)
+  local flags, more = job.lined and LINED or 0, nil
+  if job.timeline and job.timeline == plain_timeline(job) then job.timeline = nil end
+  for name, value in pairs(job) do
+    if not IN_HEAD[name] then
+      more = more or {}
+      more[name] = value
+      if not NOTES[name] then flags = flags + (flags % NOTED < MORE and MORE or 0) end
+    end
+  end
+  local kind = KINDS[job.kind]
+  if not kind then
+    more = more or {}
+    more.kind, flags = job.kind, flags + (flags % NOTED < MORE and MORE or 0)
+  end
+  if more and flags < MORE then flags = flags + NOTED end
+  local head = struct.pack(
+    HEAD,
+    job.token or 0,
+    STATE_CODES[job.state],
+    flags,
+    job.attempts,
+    math.min(job.runs, 65535),
+    job.since,
+    job.started_at or 0,
+    kind or 0,
+    job.priority,
+    #job.lane,
+    math.min(job.max_attempts, 65535),
+    job.seq,
+    job.enqueued_at
+  )
+  return head .. job.subject .. (job.worker and '|' .. job.worker or ''),
+    more and cmsgpack.pack(more)
+end
+
+-- Reads several jobs at once, those that were not read yet.
+local function read_all(ids)
+  local unread = {}
+  for _, id in ipairs(ids) do
+    if jobs[id] == nil then
+      unread[#unread + 1], jobs[id] = id, false
+    end
+  end
+  if #unread == 0 then return end
+  local heads, with_more = call('HMGET', K.job, unpack(unread)), {}
+  for i, id in ipairs(unread) do
+    if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) >= MORE then
+      with_more[#with_more + 1] = id
+    end
+  end
+  local more = {}
+  if #with_more > 0 then
+    for i, fields in ipairs(call('HMGET', K.more, unpack(with_more))) do
+      more[with_more[i]] = fields
+    end
+  end
+  for i, id in ipairs(unread) do
+    local job = decode(id, heads[i], more[id])
+    jobs[id], listed[id], had_more[id] = job, job and job.state or nil, more[id] ~= nil
   end
 end
+
+-- A job's fields by name, as docs/protocol.md has them; false if it is not there.
+local function read(id)
+  if jobs[id] == nil then read_all({ id }) end
+  return jobs[id]
+end
+
+-- Has a job written that was changed in another way than by `go`.
+local function save(job) unsaved[job.id] = true end
 
 -- Lanes -------------------------------------------------------------------------------------------
 
@@ -361,9 +470,25 @@ local function write_rotations()
 end
 
 local function write_jobs()
-  for id, fields in pairs(unsaved) do
-    fields[2] = cmsgpack.pack(jobs[id])
-    call('HSET', K.job .. id, unpack(fields))
+  local heads, mores, plain, texts_of_out = {}, {}, {}, {}
+  for id in pairs(unsaved) do
+    local head, more = encode(jobs[id])
+    heads[#heads + 1], heads[#heads + 2] = id, head
+    if more then
+      mores[#mores + 1], mores[#mores + 2] = id, more
+    elseif had_more[id] then
+      plain[#plain + 1] = id
+    end
+  end
+  for id, out in pairs(outs) do
+    texts_of_out[#texts_of_out + 1], texts_of_out[#texts_of_out + 2] = id, out
+  end
+  in_parts('HSET', K.job, heads)
+  in_parts('HSET', K.more, mores)
+  in_parts('HDEL', K.more, plain)
+  in_parts('HSET', K.out, texts_of_out)
+  for lane, list in pairs(documents) do
+    in_parts('HSET', K.document .. lane, list)
   end
 end
 
@@ -387,26 +512,6 @@ local function write_meters()
 end
 
 local emitted
-
-local function flush()
-  write_states()
-  write_rotations()
-  write_groups()
-  write_records()
-  write_jobs()
-  write_lanes()
-  write_meters()
-  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
-  for key, number in pairs(numbers) do
-    call('SET', key, number)
-  end
-  for key in pairs(wakes) do
-    if call('LLEN', key) == 0 then
-      call('RPUSH', key, '1')
-      call('PEXPIRE', key, 60000)
-    end
-  end
-end
 
 -- The events of the stream and the records of the audit. Comes after prelude.lua.
 
@@ -489,28 +594,99 @@ local function audit(action, target, before, after)
   )
 end
 
+-- The lines of subjects: the jobs of one that have been due and have not ended, in their order.
+-- Comes after prelude.lua.
+--
+-- Most lines have one job. It stands in the subject's entry, and stays there when it has ended, so
+-- that its end costs nothing. A line of several is a sorted set, and its jobs are marked `lined`.
+
+-- By subject: the entries that were read, and those that have changed. An entry has `seq` (the
+-- number of its newest job, or 0), `latest` (the job that was enqueued last, where the chain of
+-- `before` begins; empty if that is not known), and `only` (the job of the line, `*` for a sorted
+-- set, or empty).
+local lines, changed_lines
+
+local function unpack_line(packed)
+  local line = { seq = 0, latest = '', only = '' }
+  if packed and #packed > 6 then
+    line.seq = struct.unpack('<I6', packed)
+    line.latest, line.only = packed:match('^([^|]*)|(.*)$', 7)
+    if not line.only then
+      line.latest, line.only = '', ''
+    end
+  end
+  return line
+end
+
+local function line_of(subject)
+  local line = lines[subject]
+  if not line then
+    line = unpack_line(call('HGET', K.line, subject))
+    lines[subject] = line
+  end
+  return line
+end
+
+-- The jobs of a line with these places, counted from 0 as Redis does.
+local function line_ids(subject, first, last)
+  local only = line_of(subject).only
+  if only == '*' then return call('ZRANGE', K.subject .. subject, first, last) end
+  local job = only ~= '' and read(only)
+  return job and not ENDED[job.state] and first <= 0 and { only } or {}
+end
+
+local function leave_line(subject, id)
+  local line = line_of(subject)
+  if line.only == '*' then
+    call('ZREM', K.subject .. subject, id)
+    if call('EXISTS', K.subject .. subject) == 0 then line.only = '' end
+  elseif line.only == id then
+    line.only = ''
+  end
+  changed_lines[subject] = true
+end
+
+-- Forgets the entry of a subject that has no job in its line.
+local function forget_line(subject)
+  if #line_ids(subject, 0, 0) > 0 then return end
+  call('HDEL', K.line, subject)
+  lines[subject], changed_lines[subject] = nil, nil
+end
+
+local function write_lines()
+  local list = {}
+  for subject in pairs(changed_lines) do
+    local line = lines[subject]
+    list[#list + 1] = subject
+    list[#list + 1] = struct.pack('<I6', line.seq) .. line.latest .. '|' .. line.only
+  end
+  in_parts('HSET', K.line, list)
+end
+
 -- The parts of an agent's record whose documents a run reads. Of other owed parts only the id counts.
 local READ = { 'desired', 'token', 'w' }
 
+local function agent_of(subject) return subject:match('/(.*)$') or '' end
+
 local function is_needed(lane, subject, id)
-  local known, record = connection(lane), agent_record(subject)
-  if known and known.document == id then return true end
+  local record = agent_record(subject)
   for _, part in ipairs(READ) do
     if record and record[part] == id then return true end
   end
-  return false
+  local known = connection(lane)
+  return known and known.document == id
 end
 
 -- A record has let go of a document, which is removed if its job is gone and no other record needs
 -- it.
 local function release_document(lane, subject, id)
-  if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
+  if id and not is_needed(lane, subject, id) and not read(id) then
+    call('HDEL', K.document .. lane, id)
+  end
 end
 
 -- The scores of the agents in the list of their gateway, by phase; of those that are wanted 1.
 local PHASES = { deleting = 0, deleted = 2 }
-
-local function agent_of(subject) return subject:match('/(.*)$') or '' end
 
 -- Changes an agent's record, and lets go of the documents that it does not name any more.
 local function replace_agent(lane, subject, record)
@@ -595,9 +771,10 @@ local function go(job, to, at, more)
   if from == 'ready' and to ~= 'running' then withdraw(job) end
   if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
 
-  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
+  local before = job.timeline or from and plain_timeline(job)
+  local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
-  job.state, job.timeline, moved[id] = to, line, at
+  job.state, job.timeline, job.since, moved[id] = to, line, NOW, at
   put(job, 'next_at', WAITING[to] and at or nil)
   put(job, 'snoozed_by', nil)
   if more.failure then job.failure = more.failure end
@@ -607,10 +784,13 @@ local function go(job, to, at, more)
     leave_group(job)
   end
   if ENDED[to] then
-    job.finished_at = NOW
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
-    call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
+    if from == 'scheduled' then
+      call('ZREM', K.later .. job.subject, id)
+    elseif job.lined then
+      leave_line(job.subject, id)
+    end
     if to == 'cancelled' then withdraw_document(job) end
     if job.expires_at then call('ZREM', K.expiry, id) end
   end
@@ -647,7 +827,7 @@ end
 
 -- The first job of a line that is ready.
 local function first_ready(subject)
-  for _, id in ipairs(call('ZRANGE', K.subject .. subject, 0, LINE - 1)) do
+  for _, id in ipairs(line_ids(subject, 0, LINE - 1)) do
     local job = read(id)
     if job and job.state == 'ready' then return job end
   end
@@ -656,7 +836,7 @@ end
 -- Offers the first job of a subject. Of jobs that merge, one that waits does not keep those behind
 -- it from running: the newest entry of an agent counts, whenever an older one runs.
 local function offer(subject)
-  local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
+  local id = line_ids(subject, 0, 0)[1]
   local job = id and read(id)
   if job and MERGES[job.kind] and not gateway(job.lane).merging then job = first_ready(subject) end
   if job then offer_job(job) end
@@ -670,11 +850,33 @@ local to_look_at
 
 -- How every script begins and ends. Comes after freeing.lua.
 
+local function flush()
+  write_states()
+  write_rotations()
+  write_groups()
+  write_records()
+  write_jobs()
+  write_lines()
+  write_lanes()
+  write_meters()
+  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
+  for key, number in pairs(numbers) do
+    call('SET', key, number)
+  end
+  for key in pairs(wakes) do
+    if call('LLEN', key) == 0 then
+      call('RPUSH', key, '1')
+      call('PEXPIRE', key, 60000)
+    end
+  end
+end
+
 local function begin()
   name_keys(KEYS[1])
   NOW, texts = now(), {}
   NOW_TEXT = text(NOW)
-  jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+  jobs, listed, had_more, unsaved, outs, documents, moved = {}, {}, {}, {}, {}, {}, {}
+  lines, changed_lines = {}, {}
   lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
   numbers, metered, wakes, MYSELF = {}, {}, {}, nil
   left, served, offered = {}, {}, {}
@@ -687,9 +889,7 @@ end
 local function execute(main, writes)
   begin()
   local layout = call('GET', K.layout)
-  -- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
-  if layout == '1' and writes then call('SET', K.layout, LAYOUT) end
-  if layout and layout ~= LAYOUT and layout ~= '1' then
+  if layout and layout ~= LAYOUT then
     return redis.error_reply(
       'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
     )
@@ -759,11 +959,13 @@ local function forget()
     drop_agent(lane, lane .. '/' .. agent)
     call('ZREM', K.deleted, lane .. '/' .. agent)
     call('HDEL', K.applied, lane .. '/' .. agent)
+    forget_line(lane .. '/' .. agent)
   end
   if #some == STEPS then return { 'more', '' } end
 
   connections[lane], changed_connections[lane] = false, nil
   call('HDEL', K.connections, lane)
+  forget_line(lane .. '/heartbeats')
   if before then release_document(lane, before.subject, before.document) end
   call('UNLINK', K.heartbeats .. lane, K.blocked .. lane, K.lane .. lane, K.listed .. lane)
   for _, key in ipairs({ K.gateways, K.held, K.reconnected }) do

@@ -1,29 +1,511 @@
--- Reads one job with everything that is known of it.
--- KEYS  1 the queue's prefix
--- ARGV  1 id
--- Returns {fields and values, runs}, both flat; none if it is not there.
--- Cost  2 commands.
-
-local layout = redis.call('GET', KEYS[1] .. ':layout')
-if layout and layout ~= '1' and layout ~= '2' then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows 2')
+#!lua flags=no-writes
+-- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
+local K, queue
+local function name_keys(prefix)
+  if queue == prefix then return end
+  queue = prefix
+  K = {
+    job = prefix .. ':job',
+    more = prefix .. ':more',
+    out = prefix .. ':out',
+    document = prefix .. ':document:',
+    state = prefix .. ':state:',
+    layout = prefix .. ':layout',
+    line = prefix .. ':line',
+    gateway = prefix .. ':gateway',
+    agents = prefix .. ':agents',
+    connections = prefix .. ':connections',
+    group = prefix .. ':group:',
+    groups = prefix .. ':groups',
+    failures = prefix .. ':failures',
+    events = prefix .. ':events',
+    minute = prefix .. ':minute:',
+  }
 end
-local job, payload, report, history =
-  unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. ARGV[1], 'job', 'payload', 'report', 'history'))
-if not job then return { {}, {} } end
-local fields, runs = {}, {}
-local function show(name, value)
-  if type(value) == 'number' then value = string.format('%.0f', value) end
-  if value then
-    fields[#fields + 1], fields[#fields + 2] = name, value
+local STATES = { 'scheduled', 'ready', 'running', 'retrying', 'snoozed', 'blocked', 'done', 'dead', 'superseded', 'cancelled', }
+local STATE_CODES = { scheduled = 1, ready = 2, running = 3, retrying = 4, snoozed = 5, blocked = 6, done = 7, dead = 8, superseded = 9, cancelled = 10, }
+local ENDED = { done = true, dead = true, superseded = true, cancelled = true, }
+local KINDS = { 'provision', ['provision'] = 1, 'provision-main', ['provision-main'] = 2, 'cleanup', ['cleanup'] = 3, 'heartbeat-sync', ['heartbeat-sync'] = 4, }
+local function now()
+  local clock = redis.call('TIME')
+  return clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+-- The functions that all scripts share. The generated tables come before it: K (keys, which
+-- `name_keys` sets), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and
+-- `now` (Redis's clock in ms). KEYS and ARGV are those of the call.
+--
+-- A function library keeps these definitions between calls, so nothing of a call may stand in them:
+-- `begin` in run.lua makes everything anew that belongs to a call.
+--
+-- A script checks before it writes, because Redis does not undo what a failing script has done.
+-- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
+-- the end of every script, even a failing one. Jobs and lanes are stored as MessagePack maps,
+-- because a whole map costs Redis less than a few fields of a hash. Fields without a value are left
+-- out of them, as are the numbers of a lane that are 0.
+
+local call = redis.call
+-- The time of the call in ms, also as text.
+local NOW, NOW_TEXT
+local LAYOUT, HISTORY, LINE, TIMELINE = '3', 20, 100, 1200
+local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
+-- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
+-- Making it is slow, and most of a call are the same few.
+local texts
+local function text(number)
+  local known = texts[number]
+  if not known then
+    known = string.format('%.0f', number)
+    texts[number] = known
+  end
+  return known
+end
+
+-- Jobs --------------------------------------------------------------------------------------------
+
+-- A job's head: its numbers at fixed places, then its subject, `|`, and the worker of its latest run
+-- if there was one. The subject begins with the lane. See docs/protocol.md.
+local HEAD, FIXED = '<I6BBHHI6I6BBBHI6I6', 41
+-- Flags of a head: the job is in a line of several; it has more fields than its head has; it has
+-- more fields, but none that matters to a run.
+local LINED, MORE, NOTED = 1, 2, 4
+local IN_HEAD, NOTES =
+  {
+    id = true,
+    kind = true,
+    lane = true,
+    subject = true,
+    state = true,
+    token = true,
+    attempts = true,
+    runs = true,
+    since = true,
+    started_at = true,
+    priority = true,
+    max_attempts = true,
+    seq = true,
+    enqueued_at = true,
+    worker = true,
+    lined = true,
+  }, { before = true, idempotency_key = true }
+
+-- By id: jobs as they are now (false if there is none), the states that Redis lists them in, those
+-- that have other fields there, those that have to be written, their new reports with runs, and new
+-- places in the lists of states. By lane: new documents.
+local jobs, listed, had_more, unsaved, outs, documents, moved
+
+-- The times that a job's head tells by itself: of one that became ready when it was enqueued, and
+-- whose first run has not failed.
+local function plain_timeline(job)
+  local state = job.state
+  local line = 'ready ' .. text(job.enqueued_at)
+  if job.runs == 0 then return state == 'ready' and job.since == job.enqueued_at and line or nil end
+  if job.runs > 1 or state ~= 'running' and state ~= 'done' then return nil end
+  line = line .. ';running ' .. text(job.started_at)
+  return state == 'done' and line .. ';done ' .. text(job.since) or line
+end
+
+-- Reads a job from its head and its other fields. One that cannot be read counts as absent.
+local function decode(id, head, more)
+  if not head or #head <= FIXED then return false end
+  local token, state, flags, attempts, runs, since, started, kind, priority, lane, max, seq, at =
+    struct.unpack(HEAD, head)
+  local job = {}
+  if more then
+    local ok, fields = pcall(cmsgpack.unpack, more)
+    if not ok or type(fields) ~= 'table' then return false end
+    job = fields
+  end
+  local bar = head:find('|', FIXED + 1, true)
+  local subject = head:sub(FIXED + 1, (bar or 0) - 1)
+  job.id, job.state, job.kind, job.subject = id, STATES[state], job.kind or KINDS[kind], subject
+  job.lane, job.worker = subject:sub(1, lane), bar and head:sub(bar + 1)
+  job.attempts, job.runs, job.since, job.enqueued_at = attempts, runs, since, at
+  job.priority, job.max_attempts, job.seq = priority, max, seq
+  if token > 0 then job.token = token end
+  if started > 0 then job.started_at = started end
+  if flags % 2 == LINED then job.lined = true end
+  return job.state and job.kind and job or false
+end
+
+-- A job as Redis keeps it: its head, and its other fields if it has any.
+local function encode(job)
+  local flags, more = job.lined and LINED or 0, nil
+  if job.timeline and job.timeline == plain_timeline(job) then job.timeline = nil end
+  for name, value in pairs(job) do
+    if not IN_HEAD[name] then
+      more = more or {}
+      more[name] = value
+      if not NOTES[name] then flags = flags + (flags % NOTED < MORE and MORE or 0) end
+    end
+  end
+  local kind = KINDS[job.kind]
+  if not kind then
+    more = more or {}
+    more.kind, flags = job.kind, flags + (flags % NOTED < MORE and MORE or 0)
+  end
+  if more and flags < MORE then flags = flags + NOTED end
+  local head = struct.pack(
+    HEAD,
+    job.token or 0,
+    STATE_CODES[job.state],
+    flags,
+    job.attempts,
+    math.min(job.runs, 65535),
+    job.since,
+    job.started_at or 0,
+    kind or 0,
+    job.priority,
+    #job.lane,
+    math.min(job.max_attempts, 65535),
+    job.seq,
+    job.enqueued_at
+  )
+  return head .. job.subject .. (job.worker and '|' .. job.worker or ''),
+    more and cmsgpack.pack(more)
+end
+
+-- Reads several jobs at once, those that were not read yet.
+local function read_all(ids)
+  local unread = {}
+  for _, id in ipairs(ids) do
+    if jobs[id] == nil then
+      unread[#unread + 1], jobs[id] = id, false
+    end
+  end
+  if #unread == 0 then return end
+  local heads, with_more = call('HMGET', K.job, unpack(unread)), {}
+  for i, id in ipairs(unread) do
+    if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) >= MORE then
+      with_more[#with_more + 1] = id
+    end
+  end
+  local more = {}
+  if #with_more > 0 then
+    for i, fields in ipairs(call('HMGET', K.more, unpack(with_more))) do
+      more[with_more[i]] = fields
+    end
+  end
+  for i, id in ipairs(unread) do
+    local job = decode(id, heads[i], more[id])
+    jobs[id], listed[id], had_more[id] = job, job and job.state or nil, more[id] ~= nil
   end
 end
-for name, value in pairs(cmsgpack.unpack(job)) do
-  show(name, value)
+
+-- A job's fields by name, as docs/protocol.md has them; false if it is not there.
+local function read(id)
+  if jobs[id] == nil then read_all({ id }) end
+  return jobs[id]
 end
-show('payload', payload)
-show('report', report)
-for run in (history or ''):gmatch('[^\n]+') do
+
+-- A job's document; false if it is not there.
+local function document_of(job) return call('HGET', K.document .. job.lane, job.id) end
+
+-- The report and the latest runs of a job, each JSON: the report, or nothing, in the first line, and
+-- a run in each of the others.
+local function out_of(id) return outs[id] or call('HGET', K.out, id) or '\n' end
+
+-- Lanes -------------------------------------------------------------------------------------------
+
+-- What the queue knows of gateways, for those that were asked for; and records that were read but
+-- not looked at yet.
+local lanes, packed_lanes
+
+-- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
+-- changed of it is written.
+local function gateway(lane)
+  local known = lanes[lane]
+  if known then return known end
+  local packed = packed_lanes[lane]
+  if packed == nil then packed = call('HGET', K.gateway, lane) end
+  known = packed and cmsgpack.unpack(packed) or {}
+  lanes[lane] = known
+  return known
+end
+
+-- A record's fields and values, flat, as those who read them want them.
+local function shown(map)
+  local flat = {}
+  for name, value in pairs(map) do
+    if value ~= true then
+      flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
+    end
+  end
+  return flat
+end
+
+-- The same of a job, with its report, and with its document if that is given.
+local function shown_job(job, document)
+  local flat = shown(job)
+  local function show(name, value)
+    if value then
+      flat[#flat + 1], flat[#flat + 2] = name, value
+    end
+  end
+  if not job.timeline then show('timeline', plain_timeline(job)) end
+  if ENDED[job.state] then show('finished_at', text(job.since)) end
+  show('report', out_of(job.id):match('^[^\n]+'))
+  show('payload', document)
+  return flat
+end
+
+-- Failures ----------------------------------------------------------------------------------------
+
+-- By key: what is known of groups of failures, and the groups that jobs have left.
+local groups, left_groups
+
+local function write_groups()
+  for key in pairs(left_groups) do
+    if call('EXISTS', K.group .. key) == 0 then
+      call('HDEL', K.failures, key)
+      call('ZREM', K.groups, key)
+      groups[key] = nil
+    end
+  end
+  for key, group in pairs(groups) do
+    call('HSET', K.failures, key, cmsgpack.pack(group))
+    call('ZADD', K.groups, group.last_at, key)
+  end
+end
+
+-- Numbers -----------------------------------------------------------------------------------------
+
+local numbers, metered
+
+-- Wakes -------------------------------------------------------------------------------------------
+
+local wakes, MYSELF
+
+-- Rotations ---------------------------------------------------------------------------------------
+
+-- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
+-- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
+-- without going through it.
+local left, served, offered
+
+-- The end of every script -------------------------------------------------------------------------
+
+-- Calls a command with a list of any length: Lua passes some thousand values at most.
+local PART = 1000
+local function in_parts(command, key, list)
+  for first = 1, #list, PART do
+    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+  end
+end
+
+-- Records -----------------------------------------------------------------------------------------
+
+-- By subject and lane: the records of agents and of connections that were read (false if there is
+-- none), and those that have changed.
+local agents, connections, changed_agents, changed_connections
+
+-- Writes the changed ones of some records into their hash.
+local function write_changed(key, records, changed)
+  local list = {}
+  for name in pairs(changed) do
+    list[#list + 1], list[#list + 2] = name, cmsgpack.pack(records[name])
+  end
+  in_parts('HSET', key, list)
+end
+
+-- To be called before anything reads records in another way.
+local function write_records()
+  write_changed(K.agents, agents, changed_agents)
+  write_changed(K.connections, connections, changed_connections)
+  changed_agents, changed_connections = {}, {}
+end
+
+-- Lists jobs by their new states. To be called before anything reads those lists.
+local function write_states()
+  local gone, come = {}, {}
+  for id, at in pairs(moved) do
+    local from, to = listed[id], jobs[id].state
+    if from and from ~= to then
+      local ids = gone[from] or {}
+      ids[#ids + 1], gone[from] = id, ids
+    end
+    local list = come[to] or {}
+    list[#list + 1], list[#list + 2], come[to] = at, id, list
+    listed[id] = to
+  end
+  moved = {}
+  for state, ids in pairs(gone) do
+    in_parts('ZREM', K.state .. state, ids)
+  end
+  for state, list in pairs(come) do
+    in_parts('ZADD', K.state .. state, list)
+  end
+end
+
+-- Puts lanes into rotations and takes them out. To be called before anything reads those.
+local function write_rotations()
+  for key, set in pairs(left) do
+    local names = {}
+    for lane in pairs(set) do
+      names[#names + 1] = lane
+    end
+    call('ZREM', key, unpack(names))
+  end
+  for key, count in pairs(served) do
+    call('ZREMRANGEBYRANK', key, -count, -1)
+  end
+  for key, set in pairs(offered) do
+    local list = {}
+    for lane, turn in pairs(set) do
+      list[#list + 1], list[#list + 2] = turn, lane
+    end
+    if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
+  end
+  left, served, offered = {}, {}, {}
+end
+
+local function write_jobs()
+  local heads, mores, plain, texts_of_out = {}, {}, {}, {}
+  for id in pairs(unsaved) do
+    local head, more = encode(jobs[id])
+    heads[#heads + 1], heads[#heads + 2] = id, head
+    if more then
+      mores[#mores + 1], mores[#mores + 2] = id, more
+    elseif had_more[id] then
+      plain[#plain + 1] = id
+    end
+  end
+  for id, out in pairs(outs) do
+    texts_of_out[#texts_of_out + 1], texts_of_out[#texts_of_out + 2] = id, out
+  end
+  in_parts('HSET', K.job, heads)
+  in_parts('HSET', K.more, mores)
+  in_parts('HDEL', K.more, plain)
+  in_parts('HSET', K.out, texts_of_out)
+  for lane, list in pairs(documents) do
+    in_parts('HSET', K.document .. lane, list)
+  end
+end
+
+local function write_lanes()
+  local list = {}
+  for lane, known in pairs(lanes) do
+    list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known)
+  end
+  if #list > 0 then call('HSET', K.gateway, unpack(list)) end
+end
+
+local function write_meters()
+  if not next(metered) then return end
+  local key = K.minute .. math.floor(NOW / 60000)
+  for kind, happened in pairs(metered) do
+    for what, times in pairs(happened) do
+      call('HINCRBY', key, kind .. '|' .. what, times)
+    end
+  end
+  call('PEXPIRE', key, MINUTES_KEPT)
+end
+
+local emitted
+
+-- Most of what is quoted is the name of one worker.
+local in_quotes
+-- The lines of subjects: the jobs of one that have been due and have not ended, in their order.
+-- Comes after prelude.lua.
+--
+-- Most lines have one job. It stands in the subject's entry, and stays there when it has ended, so
+-- that its end costs nothing. A line of several is a sorted set, and its jobs are marked `lined`.
+
+-- By subject: the entries that were read, and those that have changed. An entry has `seq` (the
+-- number of its newest job, or 0), `latest` (the job that was enqueued last, where the chain of
+-- `before` begins; empty if that is not known), and `only` (the job of the line, `*` for a sorted
+-- set, or empty).
+local lines, changed_lines
+
+local function write_lines()
+  local list = {}
+  for subject in pairs(changed_lines) do
+    local line = lines[subject]
+    list[#list + 1] = subject
+    list[#list + 1] = struct.pack('<I6', line.seq) .. line.latest .. '|' .. line.only
+  end
+  in_parts('HSET', K.line, list)
+end
+
+-- Lanes whose gateways have got another connection in this call.
+local reconnected
+
+-- By id of the newer job.
+local replaced
+
+-- How many more jobs of lines that merge a call looks at.
+local to_look_at
+
+-- How every script begins and ends. Comes after freeing.lua.
+
+local function flush()
+  write_states()
+  write_rotations()
+  write_groups()
+  write_records()
+  write_jobs()
+  write_lines()
+  write_lanes()
+  write_meters()
+  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
+  for key, number in pairs(numbers) do
+    call('SET', key, number)
+  end
+  for key in pairs(wakes) do
+    if call('LLEN', key) == 0 then
+      call('RPUSH', key, '1')
+      call('PEXPIRE', key, 60000)
+    end
+  end
+end
+
+local function begin()
+  name_keys(KEYS[1])
+  NOW, texts = now(), {}
+  NOW_TEXT = text(NOW)
+  jobs, listed, had_more, unsaved, outs, documents, moved = {}, {}, {}, {}, {}, {}, {}
+  lines, changed_lines = {}, {}
+  lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
+  numbers, metered, wakes, MYSELF = {}, {}, {}, nil
+  left, served, offered = {}, {}, {}
+  agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+  emitted, in_quotes, replaced, to_look_at, reconnected = false, {}, {}, 500, {}
+end
+
+-- Runs a script, and writes what it has changed even if it fails half-way, so that everything it
+-- did until then is complete.
+local function execute(main, writes)
+  begin()
+  local layout = call('GET', K.layout)
+  if layout and layout ~= LAYOUT then
+    return redis.error_reply(
+      'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
+    )
+  end
+  local ok, answer = pcall(main)
+  if writes then flush() end
+  if ok then return answer end
+  if type(answer) == 'table' then answer = answer.err or '' end
+  -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
+  -- script, by which a caller learns that a function is missing.
+  local why = tostring(answer):gsub('^%-', '')
+  local code = why:match('^(%u+) ')
+  return redis.error_reply(code and code ~= 'ERR' and why or 'SCRIPT ' .. why)
+end
+local function main()
+-- Reads one job with all its fields and runs.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 id
+-- Returns {fields and values, runs}, both flat; empty if the job does not exist.
+-- Cost  4 commands.
+
+local job = read(ARGV[1])
+if not job then return { {}, {} } end
+local fields, runs = shown_job(job, document_of(job)), {}
+for run in (out_of(job.id):match('\n(.*)$') or ''):gmatch('[^\n]+') do
   runs[#runs + 1] = run
 end
 return { fields, runs }
+
+end
+
+return execute(main, false)

@@ -47,7 +47,8 @@ fn agent_subject(job: &Job) -> String {
     format!("{}/{agent}", job.gateway_id())
 }
 
-/// Returns the tables `KINDS`, `REPLACES` and `MERGES` for the queue's scripts.
+/// Returns the tables `KINDS` (names by the code in a job's head, and codes by name), `REPLACES` and
+/// `MERGES` for the queue's scripts.
 pub(crate) fn lua() -> String {
     let set = |kinds: &[Kind]| {
         kinds.iter().fold(String::new(), |set, kind| format!("{set}['{kind}'] = true, "))
@@ -56,9 +57,12 @@ pub(crate) fn lua() -> String {
         format!("{table}  ['{kind}'] = {{ {}}},\n", set(spec(kind).replaces))
     });
     let merging: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| spec(*kind).merges).collect();
+    let codes: String = (1..)
+        .zip(Kind::ALL)
+        .map(|(code, kind)| format!("'{kind}', ['{kind}'] = {code}, "))
+        .collect();
     format!(
-        "local KINDS = {{ {}}}\nlocal REPLACES = {{\n{replaces}}}\nlocal MERGES = {{ {}}}\n",
-        set(&Kind::ALL),
+        "local KINDS = {{ {codes}}}\nlocal REPLACES = {{\n{replaces}}}\nlocal MERGES = {{ {}}}\n",
         set(&merging)
     )
 }

@@ -49,7 +49,7 @@ pub use admin::pause::{Pause, PauseScope};
 pub use error::{InUse, QueueError};
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
-pub use redis::scripts::producer_scripts;
+pub use redis::scripts::{producer_scripts, test_script};
 pub use redis::server::{Server, evicts};
 pub use redis::tls::Tls;
 pub use states::State;
@@ -263,10 +263,9 @@ impl Queue {
         sent: &[Envelope],
         stored: &mut [Enqueued],
     ) -> Result<(), QueueError> {
-        let first = stored.iter().filter(|job| job.duplicate).map(|job| job.id);
-        let documents = self.scripts.documents(first.collect()).await?;
         for (sent, job) in sent.iter().zip(stored).filter(|(_, job)| job.duplicate) {
-            let first = documents.get(&job.id).and_then(|text| self.keyring.open(text).ok());
+            let (mut first, _) = self.scripts.get(job.id).await?;
+            let first = first.take("payload").and_then(|text| self.keyring.open(&text).ok());
             let first = first.and_then(|text| json::read(&text).ok());
             job.other_document =
                 first.is_some_and(|first| json::read(sent.payload.expose()).ok() != Some(first));
@@ -294,16 +293,17 @@ impl Queue {
     /// of the keyring. Returns whether this changed anything. A document whose key is missing, or
     /// that is gone, is left alone. The document of a job that has been removed stays as long as a
     /// record needs it; [`Self::record_documents`] lists these too.
-    pub async fn reseal(&self, id: Uuid) -> Result<bool, QueueError> {
-        let mut documents = self.scripts.documents([id].into()).await?;
+    pub async fn reseal(&self, gateway: Uuid, id: Uuid) -> Result<bool, QueueError> {
+        let place = (gateway.to_string(), id);
+        let mut documents = self.scripts.documents([place].into()).await?;
         let Some(document) = documents.remove(&id) else { return Ok(false) };
         let Some(sealed) = self.keyring.seal(&document) else { return Ok(false) };
-        self.scripts.reseal(id, &document, &sealed, SEALED_VERSION).await
+        self.scripts.reseal((gateway, id), &document, &sealed, SEALED_VERSION).await
     }
 
-    /// Returns the ids of the jobs whose documents records of gateways or agents need, whether
-    /// these jobs are kept or not.
-    pub async fn record_documents(&self) -> Result<HashSet<Uuid>, QueueError> {
+    /// Returns the jobs whose documents records of gateways or agents need, as ids of gateways and
+    /// jobs, whether these jobs are kept or not.
+    pub async fn record_documents(&self) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
         self.scripts.record_documents().await
     }
 

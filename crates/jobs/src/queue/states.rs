@@ -43,7 +43,8 @@ use State::{
 };
 
 impl State {
-    /// All states, live ones first.
+    /// All states, live ones first. A job's head in Redis has the place here, from 1, as a code, so a
+    /// new state comes last.
     pub const ALL: [Self; 10] =
         [Scheduled, Ready, Running, Retrying, Snoozed, Blocked, Done, Dead, Superseded, Cancelled];
 
@@ -115,13 +116,20 @@ impl State {
     }
 }
 
-/// Returns the tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` for the
+/// Returns the tables `STATES` (names by the code in a job's head), `STATE_CODES`, `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` for the
 /// scripts. In `NEXT`, `new` stands for a job that does not exist yet.
 pub(super) fn lua() -> String {
     let set = |states: &[State]| {
         states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ")
     };
-    let mut table = format!("local NEXT = {{\n  new = {{ {}}},\n", set(&State::BIRTH));
+    let names = State::ALL.map(|state| format!("'{state}', ")).concat();
+    let codes: String =
+        (1..).zip(State::ALL).map(|(code, state)| format!("{state} = {code}, ")).collect();
+    let mut table = format!(
+        "local STATES = {{ {names}}}\nlocal STATE_CODES = {{ {codes}}}\nlocal NEXT = {{\n  \
+            new = {{ {}}},\n",
+        set(&State::BIRTH)
+    );
     for state in State::ALL {
         writeln!(table, "  {state} = {{ {}}},", set(state.next()))
             .expect("a String takes any text");

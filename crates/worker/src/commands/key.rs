@@ -60,14 +60,15 @@ async fn reseal(queue: &Queue) -> Result<(u64, u64), Exit> {
                 let filter = Filter { cursor: from, limit: MAX_PAGE, ..Filter::new(state) };
                 let page = queue.list(&filter).await?;
                 for job in &page.jobs {
-                    resealed += u64::from(queue.reseal(job.id).await?);
+                    let gateway = job.lane.parse().unwrap_or_default();
+                    resealed += u64::from(queue.reseal(gateway, job.id).await?);
                     left += u64::from(queue.document(job.id).await.is_err());
                 }
                 cursor = page.next;
             }
         }
-        for id in queue.record_documents().await? {
-            resealed += u64::from(queue.reseal(id).await?);
+        for (gateway, id) in queue.record_documents().await? {
+            resealed += u64::from(queue.reseal(gateway, id).await?);
         }
         if resealed == before {
             break;

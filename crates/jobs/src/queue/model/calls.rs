@@ -41,7 +41,8 @@ impl Model {
         job.enqueued_at = now;
         job.expires_at = (new.expires_in > 0).then_some(now + new.expires_in);
         self.latest.insert(job.subject.clone(), job.seq);
-        job.before = self.newest.insert(job.subject.clone(), id);
+        // One that was removed may come again.
+        job.before = self.newest.insert(job.subject.clone(), id).filter(|before| *before != id);
         job.state = State::Scheduled;
         self.jobs.insert(id, job);
         if let Err(newer) = self.record_document(id) {

@@ -219,9 +219,9 @@ impl<'a> Case<'a> {
         // A case is too short for the attempts that the kinds allow.
         let is_new = |job: &Job| !before.contains(&job.id) && self.model.jobs.contains_key(&job.id);
         for (job, _) in models.iter().filter(|(job, new)| new.max_attempts != 12 && is_new(job)) {
-            let key = self.bench.scripts.keys.job(&job.id.to_string());
-            change(&mut self.bench.connection, &key, "max_attempts", &job.max_attempts.to_string())
-                .await;
+            let prefix = self.bench.scripts.keys.prefix();
+            let most = job.max_attempts.to_string();
+            change(&mut self.bench.connection, prefix, job.id, "max_attempts", &most).await;
         }
         Ok(())
     }

@@ -89,35 +89,42 @@ impl Case<'_> {
         let keys: Vec<String> =
             redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
         let kept = "state:done state:dead state:superseded state:cancelled layout seq turn \
-            token latest: gateway gateways agents deleted connections heartbeats: applied idem: wake \
-            pulse alone calm minute: audit quarter: hour: rolled group restarts failures test-";
+            token job more out line document: gateway gateways agents deleted remembered connections \
+            heartbeats: applied idem: wake pulse alone calm minute: audit quarter: hour: rolled \
+            group restarts failures test-";
         let documents = self.model.documents();
         for key in keys {
             let name = key
                 .strip_prefix(&format!("{prefix}:"))
                 .ok_or_else(|| format!("{key} is not the queue's"))?;
-            let document = name.strip_prefix("job:").and_then(|id| id.parse::<Uuid>().ok());
-            let is_kept = document.map_or_else(
-                || kept.split(' ').any(|kept| name.starts_with(kept)),
-                |id| self.model.jobs.contains_key(&id) || documents.contains(&id),
-            );
-            if name != "events" && !is_kept {
+            if name != "events" && !kept.split(' ').any(|kept| name.starts_with(kept)) {
                 Err(format!("{key} is left"))?;
             }
         }
-        for id in documents {
-            let key = format!("{prefix}:job:{id}");
-            let there: bool = redis::cmd("HEXISTS")
-                .arg(&key)
-                .arg("payload")
-                .query_async(&mut self.bench.connection)
-                .await
-                .unwrap();
-            if !there {
-                Err(format!("the document of {id} is gone"))?;
+        let jobs: BTreeSet<Uuid> = self.model.jobs.keys().copied().collect();
+        let all: BTreeSet<Uuid> = jobs.union(&documents).copied().collect();
+        let mut stored = BTreeSet::new();
+        for number in 0..GATEWAYS {
+            let lane = gateway(number);
+            stored.extend(self.fields(&self.bench.scripts.keys.documents(&lane.to_string())).await);
+        }
+        same("documents", &stored, &all)?;
+        same("heads", &self.fields(&self.bench.scripts.keys.jobs()).await, &jobs)?;
+        for key in ["more", "out"] {
+            let left = self.fields(&format!("{prefix}:{key}")).await;
+            if let Some(id) = left.difference(&jobs).next() {
+                Err(format!("{key} of {id} is left"))?;
             }
         }
         Ok(())
+    }
+
+    /// Returns the jobs that have an entry in a hash.
+    async fn fields(&self, key: &str) -> BTreeSet<Uuid> {
+        let mut connection = self.bench.connection.clone();
+        let ids: Vec<String> =
+            redis::cmd("HKEYS").arg(key).query_async(&mut connection).await.unwrap();
+        ids.iter().map(|id| id.parse().unwrap()).collect()
     }
 }
 

@@ -84,6 +84,11 @@ impl Model {
             let by = Some(BY.to_owned());
             self.go(id, State::Cancelled, More { by, ..More::reason(&why) });
         }
+        let known = self.records.agents.keys().filter(|subject| of_lane(subject)).cloned();
+        for subject in known.chain([format!("{lane}/heartbeats")]).collect::<Vec<_>>() {
+            self.latest.remove(&subject);
+            self.newest.remove(&subject);
+        }
         self.records.agents.retain(|subject, _| !of_lane(subject));
         self.records.applied.retain(|subject, _| !of_lane(subject));
         self.records.heartbeats.retain(|(of, _), _| *of != lane);

@@ -32,7 +32,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Keep;
 use super::redis::connection::Connection;
-use super::redis::scripts::Scripts;
+use super::redis::scripts::{Scripts, test_script};
 use crate::envelope::Envelope;
 use case::{Bench, Case};
 use machine::Limits;
@@ -71,7 +71,7 @@ impl Harness {
             Bench {
                 scripts: Scripts::with_clock("test", redis, CLOCK),
                 connection,
-                shown: Script::new(include_str!("shown.lua")),
+                shown: Script::new(&test_script(include_str!("shown.lua"))),
                 envelope: Envelope::new(DOCUMENT.as_bytes()).unwrap(),
             }
         });

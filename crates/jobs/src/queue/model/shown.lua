@@ -2,14 +2,14 @@
 -- keys that wake, '', ids of jobs. Returns names and texts of the changed parts, flat, then the
 -- events since then.
 local changed = {}
-local function show(part, text, rest)
-  if redis.call('HGET', KEYS[1] .. ':test-shown', part) == text then return end
-  redis.call('HSET', KEYS[1] .. ':test-shown', part, text)
+local function show(part, words, rest)
+  if redis.call('HGET', KEYS[1] .. ':test-shown', part) == words then return end
+  redis.call('HSET', KEYS[1] .. ':test-shown', part, words)
   changed[#changed + 1] = part
-  changed[#changed + 1] = text .. (rest and rest() or '')
+  changed[#changed + 1] = words .. (rest and rest() or '')
 end
 
-local function text(value)
+local function worded(value)
   if type(value) == 'number' then return string.format('%.0f', value) end
   return value
 end
@@ -24,22 +24,22 @@ for _, arg in ipairs(ARGV) do
     table.insert(lists[list], arg)
   end
 end
-local states, lanes, names, ids = unpack(lists)
+local states, all_lanes, names, ids = unpack(lists)
 
 for _, state in ipairs(states) do
-  local jobs = redis.call('ZRANGE', KEYS[1] .. ':state:' .. state, 0, -1, 'WITHSCORES')
-  show('state ' .. state, table.concat(jobs, ' '))
+  local members = redis.call('ZRANGE', KEYS[1] .. ':state:' .. state, 0, -1, 'WITHSCORES')
+  show('state ' .. state, table.concat(members, ' '))
 end
 local of_lane = { 'owner', 'failures', 'held_until' }
 for _, state in ipairs(states) do
   of_lane[#of_lane + 1] = state
 end
-for _, lane in ipairs(lanes) do
+for _, lane in ipairs(all_lanes) do
   local parts = {}
   local packed = redis.call('HGET', KEYS[1] .. ':gateway', lane)
   local known = packed and cmsgpack.unpack(packed) or {}
   for _, name in ipairs(of_lane) do
-    local value = text(known[name])
+    local value = worded(known[name])
     -- A hold that is over may be forgotten any time.
     local over = name == 'held_until' and tonumber(value or 0) <= tonumber(now)
     if value and value ~= '0' and not over then parts[#parts + 1] = name .. '=' .. value end
@@ -55,37 +55,38 @@ local FIELDS_OF_AGENTS =
 local function record_text(name, packed, fields)
   local record, parts = cmsgpack.unpack(packed), { name }
   for _, field in ipairs(fields) do
-    if record[field] then parts[#parts + 1] = field .. '=' .. text(record[field]) end
+    if record[field] then parts[#parts + 1] = field .. '=' .. worded(record[field]) end
   end
   return table.concat(parts, ' ')
 end
 local records = {}
-local agents, connections =
+local all_agents, all_connections =
   redis.call('HGETALL', KEYS[1] .. ':agents'), redis.call('HGETALL', KEYS[1] .. ':connections')
-local PHASES, listed = { deleting = '0', deleted = '2' }, {}
-for _, lane in ipairs(lanes) do
+local scores, listed_agents = { deleting = '0', deleted = '2' }, {}
+for _, lane in ipairs(all_lanes) do
   local found = redis.call('ZRANGE', KEYS[1] .. ':agents:' .. lane, 0, -1, 'WITHSCORES')
   for i = 1, #found, 2 do
-    listed[lane .. '/' .. found[i]] = found[i + 1]
+    listed_agents[lane .. '/' .. found[i]] = found[i + 1]
   end
 end
-for i = 1, #agents, 2 do
-  records[#records + 1] = record_text(agents[i], agents[i + 1], FIELDS_OF_AGENTS)
-  local phase = cmsgpack.unpack(agents[i + 1]).phase
-  if listed[agents[i]] ~= (PHASES[phase] or '1') then records[#records] = 'listed wrongly' end
-  listed[agents[i]] = nil
+for i = 1, #all_agents, 2 do
+  local subject, packed = all_agents[i], all_agents[i + 1]
+  records[#records + 1] = record_text(subject, packed, FIELDS_OF_AGENTS)
+  local phase = cmsgpack.unpack(packed).phase
+  if listed_agents[subject] ~= (scores[phase] or '1') then records[#records] = 'listed wrongly' end
+  listed_agents[subject] = nil
 end
-for subject in pairs(listed) do
+for subject in pairs(listed_agents) do
   records[#records + 1] = 'listed without a record: ' .. subject
 end
-for i = 1, #connections, 2 do
+for i = 1, #all_connections, 2 do
   records[#records + 1] = record_text(
-    connections[i],
-    connections[i + 1],
+    all_connections[i],
+    all_connections[i + 1],
     { 'seq', 'document', 'revision', 'fingerprint' }
   )
 end
-for _, lane in ipairs(lanes) do
+for _, lane in ipairs(all_lanes) do
   local heartbeats = redis.call('HGETALL', KEYS[1] .. ':heartbeats:' .. lane)
   for i = 1, #heartbeats, 2 do
     records[#records + 1] = lane .. '/' .. heartbeats[i] .. ' ' .. heartbeats[i + 1]
@@ -98,25 +99,25 @@ end
 table.sort(records)
 show('records', table.concat(records, '\n'))
 
-local groups = redis.call('ZRANGE', KEYS[1] .. ':groups', 0, -1)
-table.sort(groups)
-for i, group in ipairs(groups) do
+local all_groups = redis.call('ZRANGE', KEYS[1] .. ':groups', 0, -1)
+table.sort(all_groups)
+for i, group in ipairs(all_groups) do
   local known = cmsgpack.unpack(redis.call('HGET', KEYS[1] .. ':failures', group))
-  groups[i] = string.format(
+  all_groups[i] = string.format(
     '%s %.0f since %.0f',
     group,
     redis.call('ZCARD', KEYS[1] .. ':group:' .. group),
     known.first_at
   )
 end
-show('groups', table.concat(groups, '\n'))
+show('groups', table.concat(all_groups, '\n'))
 
 show('expiry', table.concat(redis.call('ZRANGE', KEYS[1] .. ':expiry', 0, -1), ' '))
-local wakes = {}
+local woken = {}
 for _, name in ipairs(names) do
-  if redis.call('EXISTS', KEYS[1] .. ':' .. name) == 1 then wakes[#wakes + 1] = name end
+  if redis.call('EXISTS', KEYS[1] .. ':' .. name) == 1 then woken[#woken + 1] = name end
 end
-show('wakes', table.concat(wakes, ' '))
+show('wakes', table.concat(woken, ' '))
 
 local FIELDS = {
   'state',
@@ -146,16 +147,19 @@ local FIELDS = {
   'group',
 }
 for _, id in ipairs(ids) do
-  local packed, history = unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. id, 'job', 'history'))
-  local job, lines = packed and cmsgpack.unpack(packed) or {}, {}
-  for _, name in ipairs(FIELDS) do
-    local value = text(job[name])
-    if name == 'failure' and value then value = cjson.decode(value).code end
-    if value and value ~= '' then lines[#lines + 1] = name .. '=' .. value .. '\n' end
+  local job, words = read(id) or {}, {}
+  if job.state then
+    job.timeline = job.timeline or plain_timeline(job)
+    job.finished_at = ENDED[job.state] and job.since or nil
   end
-  show('job ' .. id, table.concat(lines), function()
+  for _, name in ipairs(FIELDS) do
+    local value = worded(job[name])
+    if name == 'failure' and value then value = cjson.decode(value).code end
+    if value and value ~= '' then words[#words + 1] = name .. '=' .. value .. '\n' end
+  end
+  show('job ' .. id, table.concat(words), function()
     local runs = {}
-    for json in (history or ''):gmatch('[^\n]+') do
+    for json in (out_of(id):match('\n(.*)$') or ''):gmatch('[^\n]+') do
       local run = cjson.decode(json)
       runs[#runs + 1] = string.format(
         'run %.0f %s %.0f %.0f %s\n',

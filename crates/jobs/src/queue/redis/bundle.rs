@@ -14,6 +14,8 @@ const SHARED: &str = concat!(
     "\n",
     include_str!("lua/events.lua"),
     "\n",
+    include_str!("lua/lines.lua"),
+    "\n",
     include_str!("lua/records.lua"),
     "\n",
     include_str!("lua/transitions.lua"),

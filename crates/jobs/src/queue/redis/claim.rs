@@ -18,8 +18,6 @@ pub(crate) struct RawClaim {
     pub(crate) max_attempts: u32,
     pub(crate) run: u32,
     pub(crate) enqueued_at_ms: u64,
-    /// The document, or nothing if it is larger than a document may be.
-    pub(crate) payload: Vec<u8>,
     /// The number of runs in a row that could not reach the lane's gateway.
     pub(crate) lane_failures: u32,
     /// The time until it expires, if it does.
@@ -71,7 +69,7 @@ impl RawClaim {
     /// Reads one row, whose values are in the order of the fields here; one that cannot be read is
     /// empty or 0. Returns none if it does not have the form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
-        if values.len() != 21 {
+        if values.len() != 20 {
             return None;
         }
         let row = &mut values.into_iter();
@@ -85,7 +83,6 @@ impl RawClaim {
             max_attempts: next(row),
             run: next(row),
             enqueued_at_ms: next(row),
-            payload: next(row),
             lane_failures: next(row),
             // The script returns -1 if the job never expires.
             expires_in: next::<Option<i64>>(row)

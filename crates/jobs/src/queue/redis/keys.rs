@@ -8,10 +8,13 @@ use std::fmt::Write;
 /// The name of each key in the scripts, and its text after `{<queue>}:`. A name that ends in `:`
 /// needs a suffix.
 const NAMES: &[(&str, &str)] = &[
-    // HASH: one job. `job` is a MessagePack map of most of its fields, `payload` its document,
-    // `report` JSON, `history` its last runs, one line of JSON each, oldest first; see
-    // docs/protocol.md.
-    ("job", "job:"),
+    // HASH: by job its head, which is binary; a MessagePack map of the fields that its head does not
+    // have, if there are any; its report and its last runs, each one line of JSON, oldest first. HASH
+    // per lane: by job its document. See docs/protocol.md.
+    ("job", "job"),
+    ("more", "more"),
+    ("out", "out"),
+    ("document", "document:"),
     // ZSET per state: ids of the jobs in it. Score: the due time (waiting states), the end of the
     // lease (running), the time of the transition (the rest); milliseconds since 1970.
     ("state", "state:"),
@@ -21,12 +24,12 @@ const NAMES: &[(&str, &str)] = &[
     ("seq", "seq"),
     ("turn", "turn"),
     ("token", "token"),
-    // ZSET per subject: its jobs that have been due and have not ended, by order; its jobs that
-    // have not been due yet. STRING with expiry: the order of its newest job and, after a space,
-    // the id of the job that was enqueued last, where the chain of `before` begins.
+    // HASH: by subject its entry, which is binary; see lines.lua. ZSET per subject: its jobs that have
+    // been due and have not ended, by order, if they are several; its jobs that have not been due
+    // yet.
+    ("line", "line"),
     ("subject", "subject:"),
     ("later", "later:"),
-    ("latest", "latest:"),
     // ZSET per lane: its jobs that can run now, which are the first of their subjects, by rank. A
     // member is the id followed directly by the subject.
     ("lane", "lane:"),
@@ -54,10 +57,12 @@ const NAMES: &[(&str, &str)] = &[
     // a run has proven), phase (`deleting` or `deleted`; absent while the agent is wanted), and ids
     // of jobs whose documents have a part of it: desired, token, and what is owed once: f (force
     // the bootstrap), r (reset the session), w (wake), p (provision). ZSET: the deleted ones, by
-    // the time of the deletion. ZSET per lane: ids of its agents with a record, by phase: 0
+    // the time of the deletion. ZSET: those whose records are gone, but not their lines, by the time
+    // when they went. ZSET per lane: ids of its agents with a record, by phase: 0
     // deleting, 1 wanted, 2 deleted.
     ("agents", "agents"),
     ("deleted", "deleted"),
+    ("remembered", "remembered"),
     ("listed", "agents:"),
     // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, the
     // document that has it and its subject, at (the time when it came, as text), and fingerprint.
@@ -129,11 +134,17 @@ impl Keys {
         &self.prefix
     }
 
-    /// Returns the key of a job's hash. It is for tools that inspect Redis; use
-    /// [`crate::queue::Queue`] for everything else.
+    /// Returns the key of the hash with the documents of a gateway's jobs. It is for tools that
+    /// inspect Redis; use [`crate::queue::Queue`] for everything else.
     #[must_use]
-    pub fn job(&self, id: &str) -> String {
-        format!("{}:job:{id}", self.prefix)
+    pub fn documents(&self, gateway: &str) -> String {
+        format!("{}:document:{gateway}", self.prefix)
+    }
+
+    /// Returns the key of the hash with the heads of jobs.
+    #[must_use]
+    pub fn jobs(&self) -> String {
+        format!("{}:job", self.prefix)
     }
 
     /// Returns the key of the stream of events.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
 use crate::queue::error::QueueError;
-use crate::queue::redis::bundle::Source;
+use crate::queue::redis::bundle::{Access, Source};
 use crate::queue::redis::claim::{Batch, RawClaim, Room};
 use crate::queue::redis::connection::Connection;
 use crate::queue::redis::counters::{Counters, count};
@@ -72,8 +72,16 @@ end
 /// Returns the names and whole texts of the scripts that producers in other languages run; see
 /// `docs/protocol.md`.
 #[must_use]
-pub fn producer_scripts() -> [(&'static str, String); 3] {
-    [lua::enqueue, lua::connection, lua::forget].map(|source| (source.name, source.script(CLOCK)))
+pub fn producer_scripts() -> [(&'static str, String); 4] {
+    [lua::enqueue, lua::get, lua::connection, lua::forget].map(|source| (source.name, source.script(CLOCK)))
+}
+
+/// Returns a script that can use the functions of the queue's own, for tests that look into Redis or
+/// change something there by hand.
+#[doc(hidden)]
+#[must_use]
+pub fn test_script(body: &'static str) -> String {
+    Source { name: "test", access: Access::Changes, body }.script(CLOCK)
 }
 
 /// A job's id and the token of its lease.
@@ -274,12 +282,12 @@ impl Scripts {
     /// Replaces a sealed document. Returns whether that was done.
     pub(crate) async fn reseal(
         &self,
-        id: Uuid,
+        (lane, id): (Uuid, Uuid),
         old: &[u8],
         new: &[u8],
         version: u32,
     ) -> Result<bool, QueueError> {
-        self.run(lua::reseal, (id.to_string(), old, new, version)).await
+        self.run(lua::reseal, (lane.to_string(), id.to_string(), old, new, version)).await
     }
 
     pub(crate) async fn get(&self, id: Uuid) -> Result<Stored, QueueError> {

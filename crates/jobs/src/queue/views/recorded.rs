@@ -183,7 +183,7 @@ impl Queue {
         let lane = gateway.to_string();
         let record = self.scripts.connection_record(&lane).await?;
         let connection = match record.as_deref().and_then(ConnectionRecord::read) {
-            Some(record) => Some(self.recorded_connection(record).await?),
+            Some(record) => Some(self.recorded_connection(gateway, record).await?),
             None => None,
         };
         let [deleting, wanted, deleted] = self.scripts.agent_counts(&lane).await?;
@@ -198,10 +198,12 @@ impl Queue {
 
     async fn recorded_connection(
         &self,
+        gateway: Uuid,
         record: ConnectionRecord,
     ) -> Result<RecordedConnection, QueueError> {
         let id = record.document;
-        let document = self.scripts.documents([id].into()).await?.remove(&id);
+        let document =
+            self.scripts.documents([(gateway.to_string(), id)].into()).await?.remove(&id);
         let opened = document.and_then(|document| self.keyring.open(&document).ok());
         let job = opened.and_then(|document| Job::parse(&document).ok());
         let gateway = job.as_ref().and_then(Job::gateway);

@@ -23,6 +23,9 @@ use crate::seal::{self, Keyring, OpenError};
 
 /// The most fields of one read, so that other clients are served in between.
 const AT_ONCE: usize = 500;
+/// The largest stored document in bytes: the largest document of all, sealed. `enqueue.lua` has the
+/// same limit.
+const MAX_DOCUMENT: usize = 1088 * 1024;
 
 /// The record of an agent. `queue/redis/keys.rs` lists its fields.
 #[derive(Debug, Clone, Deserialize)]
@@ -115,12 +118,21 @@ impl ConnectionRecord {
     }
 }
 
-/// Returns the ids of the jobs whose documents these records of agents and connections need.
-pub(crate) fn documents_of(agents: &[Vec<u8>], connections: &[Vec<u8>]) -> HashSet<Uuid> {
-    let agents = agents.iter().filter_map(|packed| AgentRecord::read(packed));
-    let of_agents = agents.flat_map(|record| record.documents().collect::<Vec<_>>());
-    let connections = connections.iter().filter_map(|packed| ConnectionRecord::read(packed));
-    of_agents.chain(connections.map(|record| record.document)).collect()
+/// Returns the jobs whose documents these records of agents and connections need, as lanes and ids.
+/// The records are given by subject and by lane.
+pub(crate) fn documents_of(
+    agents: &[(String, Vec<u8>)],
+    connections: &[(String, Vec<u8>)],
+) -> HashSet<(Uuid, Uuid)> {
+    let lane = |name: &str| name.split('/').next()?.parse().ok();
+    let of_agents = agents.iter().filter_map(|(subject, packed)| {
+        Some((lane(subject)?, AgentRecord::read(packed)?.documents().collect::<Vec<_>>()))
+    });
+    let of_connections = connections.iter().filter_map(|(name, packed)| {
+        Some((lane(name)?, vec![ConnectionRecord::read(packed)?.document]))
+    });
+    let all = of_agents.chain(of_connections);
+    all.flat_map(|(lane, ids)| ids.into_iter().map(move |id| (lane, id))).collect()
 }
 
 /// The records of claimed jobs, and the documents of other jobs that they name.
@@ -173,20 +185,30 @@ impl Incomplete {
 }
 
 impl Loaded {
-    /// Reads what the records of these jobs name.
+    /// Reads the documents of these jobs, and those that their records name.
     pub(crate) async fn load(scripts: &Scripts, jobs: &[RawClaim]) -> Result<Self, QueueError> {
         let named = jobs.iter().flat_map(|job| {
             let record = job.record();
             let of_agent = record.iter().flat_map(AgentRecord::documents).collect::<Vec<_>>();
-            let others = of_agent.into_iter().chain(job.connection.parse());
-            others.filter(|id| id.to_string() != job.id).collect::<Vec<_>>()
+            let all = of_agent.into_iter().chain(job.connection.parse()).chain(job.id.parse());
+            all.map(|id| (job.lane.clone(), id)).collect::<Vec<_>>()
         });
-        let named: HashSet<Uuid> = named.collect();
-        let mut loaded = Self { documents: scripts.documents(named).await?, ..Self::default() };
+        let named: HashSet<(String, Uuid)> = named.collect();
+        let mut documents = scripts.documents(named).await?;
+        // Only somebody who writes to Redis can have stored a larger one.
+        documents.retain(|_, document| document.len() <= MAX_DOCUMENT);
+        let mut loaded = Self { documents, ..Self::default() };
         for job in jobs.iter().filter(|job| job.kind == "heartbeat-sync") {
-            loaded.left_out.insert(job.id.clone(), left_out(scripts, job).await?);
+            let left_out = left_out(scripts, job, loaded.own(&job.id)).await?;
+            loaded.left_out.insert(job.id.clone(), left_out);
         }
         Ok(loaded)
+    }
+
+    /// Returns the document of a job, or nothing if it is missing.
+    pub(crate) fn own(&self, id: &str) -> &[u8] {
+        let document = id.parse().ok().and_then(|id: Uuid| self.documents.get(&id));
+        document.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Returns the documents that a job is composed of besides its own. A document that is missing
@@ -265,22 +287,17 @@ impl Loaded {
         let (used_id, used) = connection.or(desired).unwrap_or(own);
         let goes_elsewhere =
             [Some(own), desired, token].into_iter().flatten().any(|(id, document)| {
-                self.is_sealed(raw, id, "/auth_token") && destination(document) != destination(used)
+                self.is_sealed(id, "/auth_token") && destination(document) != destination(used)
             });
-        if goes_elsewhere && !self.is_sealed(raw, used_id, "/gateway/token") {
+        if goes_elsewhere && !self.is_sealed(used_id, "/gateway/token") {
             return Err(Incomplete::UnsealedConnection);
         }
         Ok(())
     }
 
     /// Returns whether a field of a job's document is sealed in Redis.
-    fn is_sealed(&self, raw: &RawClaim, id: &str, field: &str) -> bool {
-        let stored = if id == raw.id {
-            Some(&raw.payload)
-        } else {
-            id.parse().ok().and_then(|id: Uuid| self.documents.get(&id))
-        };
-        let document = stored.and_then(|stored| read_json(stored).ok());
+    fn is_sealed(&self, id: &str, field: &str) -> bool {
+        let document = read_json(self.own(id)).ok();
         let field = document.as_ref().and_then(|document| document.pointer(field)?.as_str());
         field.is_some_and(seal::is_sealed)
     }
@@ -317,8 +334,12 @@ fn id_of(document: &Value, part: &str) -> Option<Uuid> {
 }
 
 /// Returns the agents that a heartbeat-sync must not write.
-async fn left_out(scripts: &Scripts, job: &RawClaim) -> Result<HashSet<Uuid>, QueueError> {
-    let document = read_to_show(&job.payload);
+async fn left_out(
+    scripts: &Scripts,
+    job: &RawClaim,
+    document: &[u8],
+) -> Result<HashSet<Uuid>, QueueError> {
+    let document = read_to_show(document);
     let agents = document["agents"].as_array().into_iter().flatten();
     let agents: Vec<Uuid> = agents.filter_map(|agent| agent["id"].as_str()?.parse().ok()).collect();
     let mut left_out = HashSet::new();

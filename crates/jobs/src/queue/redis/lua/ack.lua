@@ -135,7 +135,7 @@ local function settle(i)
   meter_time(job, 'run|', NOW - (job.started_at or NOW))
   if counts == '0' then job.attempts = job.attempts - 1 end
   put(job, 'lost', nil)
-  if report ~= '' then save(job, 'report', report) end
+  if report ~= '' then outs[id] = report .. outs[id]:match('\n.*') end
   local known, about, facts = gateway(job.lane), ARGV[i + 11], ARGV[i + 12]
   if about ~= '' then known.about = about end
   if facts ~= '' then known.facts = facts end
@@ -179,12 +179,19 @@ local function settle(i)
   return job.state
 end
 
-local their_lanes, answer = {}, {}
+local ids, subjects, their_lanes, answer = {}, {}, {}, {}
 for i = 4, #ARGV, VALUES do
-  local job = read(ARGV[i])
-  if job then their_lanes[#their_lanes + 1] = job.lane end
+  ids[#ids + 1] = ARGV[i]
+end
+read_all(ids)
+for _, id in ipairs(ids) do
+  local job = read(id)
+  if job then
+    subjects[#subjects + 1], their_lanes[#their_lanes + 1] = job.subject, job.lane
+  end
 end
 read_lanes(their_lanes)
+if #subjects > 0 then read_agents(subjects) end
 for i = 4, #ARGV, VALUES do
   answer[#answer + 1] = settle(i)
 end

@@ -14,7 +14,7 @@ local most, agent, lane, id = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local function only_gateway()
   local one
   for _, candidate in ipairs(call('ZREVRANGE', K.gateways, 0, GATEWAYS - 1)) do
-    if call('EXISTS', K.latest .. candidate .. '/' .. agent) == 1 then
+    if call('HEXISTS', K.line, candidate .. '/' .. agent) == 1 then
       if one then return end
       one = candidate
     end
@@ -24,19 +24,16 @@ end
 
 if id ~= '' then
   local last = read(id)
-  id = last and last.before
+  id = last and (last.before or '')
 else
   lane = lane ~= '' and lane or only_gateway()
-  local value = lane and call('GET', K.latest .. lane .. '/' .. agent)
-  if not value then return { 'unknown', {} } end
-  id = select(2, newest_of(value))
+  id = lane and line_of(lane .. '/' .. agent).latest
+  if not id or id == '' then return { 'unknown', {} } end
 end
 local found = {}
 while id and id ~= '' do
-  local job = #found < most and read(id, true)
+  local job = #found < most and read(id)
   if not job then return { #found < most and 'lost' or 'more', found } end
-  local fields = shown(job)
-  fields[#fields + 1], fields[#fields + 2] = 'payload', payloads[id] or ''
-  found[#found + 1], id = fields, job.before
+  found[#found + 1], id = shown_job(job, document_of(job)), job.before or ''
 end
-return { id and 'end' or 'lost', found }
+return { 'end', found }

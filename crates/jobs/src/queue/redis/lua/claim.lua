@@ -6,9 +6,9 @@
 --       7, 8 the same for dead jobs  9 how many runs the worker holds  10 how many it may hold, or
 --       0 if that does not matter
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back, 1 if the worker is to
---   take nothing until all its runs have ended}; a job is {id, token,
---   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in
---   a row, ms until it expires or -1, token of the job whose run this one shares or empty, ms that
+--   take nothing until all its runs have ended}; a job is {id, token, version, kind, lane, attempt,
+--   max attempts, run, enqueued at, failures of the lane in a row, ms until it expires or -1, token
+--   of the job whose run this one shares or empty, ms that
 --   it was ready, its effects on its gateway so far (JSON, or empty), 1 if its latest run lost its
 --   worker, its number, the record of its agent (MessagePack, or empty), the newest heartbeat of
 --   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
@@ -20,7 +20,7 @@
 
 local worker, wanted, lease, lane_limit =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local SPARE, POISON, GROUP, MAX_PAYLOAD = 100, 3, 32, 1088 * 1024
+local SPARE, POISON, GROUP = 100, 3, 32
 local HOURS_KEPT = 8 * 86400000
 local more_to_do = false
 if wanted > 0 then MYSELF = worker end
@@ -47,7 +47,9 @@ local function its_time(key, after)
 end
 
 local function promote(from, after)
-  for _, id in ipairs(its_time(K.state .. from, after)) do
+  local found = its_time(K.state .. from, after)
+  read_all(found)
+  for _, id in ipairs(found) do
     local job = read(id)
     if not job or job.state ~= from then
       -- The job was removed by hand: nothing is left to run.
@@ -143,13 +145,23 @@ local function add_up(rolled)
 end
 
 -- Agents that were cleaned up are remembered for a day, so that an older job does not bring them
--- back.
+-- back; that there was a newer job, for as long as a dead one can be retried.
+local DAY = 86400000
 local function forget_agents()
-  local day_ago = NOW - 86400000
-  for _, subject in ipairs(call('ZRANGEBYSCORE', K.deleted, '-inf', day_ago, 'LIMIT', 0, STEP)) do
+  local function long_ago(key, age)
+    return call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, STEP)
+  end
+  for _, subject in ipairs(long_ago(K.deleted, DAY)) do
     local record = agent_record(subject)
-    if record and record.phase == 'deleted' then drop_agent(subject:match('^[^/]*'), subject) end
+    if record and record.phase == 'deleted' then
+      drop_agent(subject:match('^[^/]*'), subject)
+      call('ZADD', K.remembered, NOW, subject)
+    end
     call('ZREM', K.deleted, subject)
+  end
+  for _, subject in ipairs(long_ago(K.remembered, 30 * DAY)) do
+    forget_line(subject)
+    call('ZREM', K.remembered, subject)
   end
 end
 
@@ -201,7 +213,8 @@ local function prune(state, age, most, after)
     or call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, room)
   to_prune = to_prune - #old
   if #old == 0 then return end
-  local keys = {}
+  local gone = {}
+  read_all(old)
   for _, id in ipairs(old) do
     local job = read(id)
     if job then
@@ -211,15 +224,19 @@ local function prune(state, age, most, after)
     end
     -- A cleanup that was never done keeps its agent from being written no longer than it is kept.
     if job and job.kind == 'cleanup' then withdraw_document(job) end
-    if job and is_needed(job.lane, job.subject, id) then
-      call('HDEL', K.job .. id, 'job', 'report', 'history')
-    else
-      keys[#keys + 1] = K.job .. id
+    if job and not is_needed(job.lane, job.subject, id) then
+      gone[job.lane] = gone[job.lane] or {}
+      table.insert(gone[job.lane], id)
     end
-    jobs[id], unsaved[id] = nil, nil
+    jobs[id], unsaved[id], outs[id] = false, nil, nil
   end
   call('ZREM', key, unpack(old))
-  if #keys > 0 then call('UNLINK', unpack(keys)) end
+  for _, part in ipairs({ K.job, K.more, K.out }) do
+    call('HDEL', part, unpack(old))
+  end
+  for lane, ids in pairs(gone) do
+    call('HDEL', K.document .. lane, unpack(ids))
+  end
 end
 
 -- What is paused: scopes as keys.
@@ -230,7 +247,7 @@ end
 
 -- Subjects that were put aside because their kind was paused, and is not any more.
 local function unpark()
-  for kind in pairs(KINDS) do
+  for _, kind in ipairs(KINDS) do
     if not paused['kind:' .. kind] then
       local aside = call('ZPOPMIN', K.parked .. kind, STEP / 4)
       if #aside > 0 then more_to_do = true end
@@ -273,46 +290,62 @@ local taken = {}
 local function take(job, leader)
   local known = gateway(job.lane)
   local token = next_of(K.token)
-  -- The last time of the timeline is that of getting ready; times have 13 digits until 2286.
-  local waited = math.max(NOW - (tonumber(job.timeline:sub(-13)) or NOW), 0)
+  local waited = math.max(NOW - job.since, 0)
   meter_time(job, 'wait|', waited)
+  job.timeline = job.timeline or plain_timeline(job)
   job.worker, job.token, job.started_at = worker, token, NOW
   put(job, 'lane_failures', known.failures)
   job.attempts, job.runs = job.attempts + 1, job.runs + 1
   go(job, 'running', NOW + lease)
   known.owner = worker
   if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
-  local payload = payloads[job.id] or call('HGET', K.job .. job.id, 'payload') or ''
-  local heartbeat = not MERGES[job.kind]
-    and call('HGET', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
-  local applied = not MERGES[job.kind]
-    and job.kind ~= 'cleanup'
-    and call('HGET', K.applied, job.subject)
-  local record, known_connection = agent_record(job.subject), connection(job.lane)
-  taken[#taken + 1] = {
-    job.id,
-    token,
-    job.version or '1',
-    job.kind,
-    job.lane,
-    job.attempts,
-    job.max_attempts,
-    job.runs,
-    job.enqueued_at,
-    #payload <= MAX_PAYLOAD and payload or '',
-    known.failures or 0,
-    job.expires_at and math.max(job.expires_at - NOW, 0) or -1,
-    leader or '',
-    waited,
-    job.effects or '',
-    job.lost and 1 or 0,
-    job.seq,
-    record and cmsgpack.pack(record) or '',
-    heartbeat or '',
-    known_connection and known_connection.document or '',
-    applied or '',
-  }
+  taken[#taken + 1] = { job = job, leader = leader or '', waited = waited }
   return token
+end
+
+-- What the worker gets of the jobs that it has taken.
+local function rows()
+  if #taken == 0 then return {} end
+  local subjects, their_lanes = {}, {}
+  for i, one in ipairs(taken) do
+    subjects[i], their_lanes[i] = one.job.subject, one.job.lane
+  end
+  write_records()
+  local records = call('HMGET', K.agents, unpack(subjects))
+  local applied = call('HMGET', K.applied, unpack(subjects))
+  read_connections(their_lanes)
+  local answer = {}
+  for i, one in ipairs(taken) do
+    local job, known = one.job, gateway(one.job.lane)
+    local about_agent = not MERGES[job.kind]
+    local in_force = connection(job.lane)
+    local heartbeat = about_agent
+      and known.synced
+      and call('HGET', K.heartbeats .. job.lane, agent_of(job.subject))
+    answer[i] = {
+      job.id,
+      job.token,
+      job.version or '1',
+      job.kind,
+      job.lane,
+      job.attempts,
+      job.max_attempts,
+      job.runs,
+      job.enqueued_at,
+      known.failures or 0,
+      job.expires_at and math.max(job.expires_at - NOW, 0) or -1,
+      one.leader,
+      one.waited,
+      job.effects or '',
+      job.lost and 1 or 0,
+      job.seq,
+      records[i] or '',
+      heartbeat or '',
+      in_force and in_force.document or '',
+      about_agent and job.kind ~= 'cleanup' and applied[i] or '',
+    }
+  end
+  return answer
 end
 
 -- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be
@@ -320,8 +353,8 @@ end
 local function take_group(job, token)
   if not MERGES[job.kind] or job.lost or job.apart then return end
   local is_behind, members = false, 1
-  for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, 0, LINE - 1)) do
-    local next = is_behind and members < GROUP and read(id, true)
+  for _, id in ipairs(line_ids(job.subject, 0, LINE - 1)) do
+    local next = is_behind and members < GROUP and read(id)
     if is_behind then
       if not next or next.state ~= 'ready' or next.kind ~= job.kind then return end
       if next.lost or next.apart then return end
@@ -333,13 +366,11 @@ local function take_group(job, token)
   end
 end
 
--- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether
+-- Takes the first job that a lane has offered, if it may run now. Returns whether it did, and whether
 -- there may be more.
-local function take_from(lane)
-  local first = call('ZPOPMIN', K.lane .. lane)[1]
-  if not first then return false, false end
+local function take_offered(lane, first)
   local id, took = first:sub(1, 36), false
-  local job = read(id, true)
+  local job = read(id)
   -- An older one may have become ready since.
   if job and MERGES[job.kind] then
     job = first_ready(job.subject) or job
@@ -348,7 +379,7 @@ local function take_from(lane)
   if not job then
     -- The job was removed by hand: on to the next of its subject.
     local subject = first:sub(37)
-    call('ZREM', K.subject .. subject, id)
+    leave_line(subject, id)
     offer(subject)
   elseif job.state == 'ready' and paused['kind:' .. job.kind] then
     call('ZADD', K.parked .. job.kind, rank(job), job.subject)
@@ -400,7 +431,7 @@ local function find_suspect()
       -- The job was removed by hand: on to the next of its subject.
       local subject = waiting:sub(37)
       call('ZREM', K.suspects, waiting)
-      if not job then call('ZREM', K.subject .. subject, waiting:sub(1, 36)) end
+      if not job then leave_line(subject, waiting:sub(1, 36)) end
       offer(subject)
     elseif
       may_run_alone(job, worker) and (not MERGES[job.kind] or first_ready(job.subject) == job)
@@ -489,28 +520,53 @@ end
 local passed_over = {}
 
 local places = (paused.all or aside) and 0 or wanted
-for _ = 1, places > 0 and places + SPARE or 0 do
-  if places == 0 then break end
-  local lane, rotation = next_lane(places)
-  if not lane then break end
-  served[rotation] = (served[rotation] or 0) + 1
-  local known = gateway(lane)
-  -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may
-  -- give none is dropped from the rotation: what changes that offers it again.
-  local limit = known.failures and 1 or math.min(window(known), lane_limit)
-  if
-    not paused['gateway:' .. lane]
+local candidates = places > 0 and places + SPARE or 0
+
+-- How many jobs a lane may have running. One that has failed gives one at a time, until one has
+-- reached the gateway.
+local function limit_of(known) return known.failures and 1 or math.min(window(known), lane_limit) end
+
+-- A lane that may give no job is dropped from the rotation: what changes that offers it again.
+local function may_give(lane, known)
+  return not paused['gateway:' .. lane]
     and alone.lane ~= lane
     and (known.held_until or 0) <= NOW
-    and (known.running or 0) < limit
-  then
-    if wanted - places >= unreserved and not may_have_reserve(known) then
-      passed_over[#passed_over + 1] = lane
-    else
-      local took, more = take_from(lane)
-      if took then places = places - 1 end
-      if more and (known.running or 0) < limit then offer_lane(lane) end
+    and (known.running or 0) < limit_of(known)
+end
+
+-- The first jobs of the lanes whose turns come next, one of each lane and at most `places`.
+local function next_offered()
+  local found = {}
+  while #found < places and candidates > 0 do
+    local lane, rotation = next_lane(places)
+    if not lane then break end
+    served[rotation] = (served[rotation] or 0) + 1
+    candidates = candidates - 1
+    local known = gateway(lane)
+    if may_give(lane, known) then
+      if wanted - places + #found >= unreserved and not may_have_reserve(known) then
+        passed_over[#passed_over + 1] = lane
+      else
+        local first = call('ZPOPMIN', K.lane .. lane)[1]
+        if first then found[#found + 1] = { lane = lane, first = first } end
+      end
     end
+  end
+  return found
+end
+
+while places > 0 do
+  local found, ids = next_offered(), {}
+  if #found == 0 then break end
+  for i, one in ipairs(found) do
+    ids[i] = one.first:sub(1, 36)
+  end
+  read_all(ids)
+  for _, one in ipairs(found) do
+    local took, more = take_offered(one.lane, one.first)
+    if took then places = places - 1 end
+    local known = gateway(one.lane)
+    if more and (known.running or 0) < limit_of(known) then offer_lane(one.lane) end
   end
 end
 for _, lane in ipairs(passed_over) do
@@ -548,4 +604,4 @@ local idle_lanes = places > 0
 -- Others may be idle while this worker cannot take more.
 if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.
-return { taken, (#taken > 0 or idle_lanes) and 0 or nap(), recovered, aside and 1 or 0 }
+return { rows(), (#taken > 0 or idle_lanes) and 0 or nap(), recovered, aside and 1 or 0 }

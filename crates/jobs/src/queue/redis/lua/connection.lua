@@ -32,7 +32,7 @@ local function in_force()
   return known and known.revision and text(known.revision) or ''
 end
 -- A document that was lost is replaced, whatever its connection was.
-if before and call('HEXISTS', K.job .. before.document, 'payload') == 0 then
+if before and call('HEXISTS', K.document .. lane, before.document) == 0 then
   before.fingerprint = nil
 end
 local stored = record_connection({
@@ -45,7 +45,7 @@ local stored = record_connection({
 }, fingerprint ~= '' and fingerprint or nil)
 if not stored then return { 'outdated', in_force() } end
 call('SET', K.layout, LAYOUT, 'NX')
-call('HSET', K.job .. id, 'payload', document)
+call('HSET', K.document .. lane, id, document)
 call('ZADD', K.gateways, NOW, lane)
 local result = (reconnected[lane] or not before) and 'changed' or 'same'
 gateway(lane)

@@ -29,6 +29,10 @@ local function unfit(i)
       return 'value ' .. (place + 1) .. ' is no word of letters, digits and - _ . / :'
     end
   end
+  local lane = ARGV[i + 3] .. '/'
+  if ARGV[i + 4]:sub(1, #lane) ~= lane then
+    return 'the subject does not begin with the lane and /'
+  end
   for _, place in ipairs(NUMBERS) do
     local number = ARGV[i + place]
     if number == '' or #number > 13 or number:find('%D') then
@@ -85,11 +89,9 @@ local function store(i)
     idempotency_key = optional(arg(9)),
   }
   jobs[job.id] = job
-  save(job, 'payload', arg(16))
-  local _, before = newest_of(
-    call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
-  )
-  job.before = before
+  local list = documents[job.lane] or {}
+  list[#list + 1], list[#list + 2], documents[job.lane] = job.id, arg(16), list
+  job.before = note_latest(job.subject, seq, job.id)
   came[job.lane] = true
   if expiry > 0 then
     job.expires_at = NOW + expiry
@@ -106,23 +108,37 @@ local function store(i)
   else
     arrive(job)
   end
+  -- The records have these now, but a cleanup changes its agent's only when it is due.
+  if not (job.kind == 'cleanup' and job.state == 'scheduled') then
+    job.parts, job.generation, job.revision = nil, nil, nil
+  end
 end
 
 call('SET', K.layout, LAYOUT, 'NX')
-local ids = {}
+local ids, new, their_lanes, subjects = {}, {}, {}, {}
 for i = 2, #ARGV, VALUES do
+  their_lanes[#their_lanes + 1], subjects[#subjects + 1] = ARGV[i + 3], ARGV[i + 4]
   local id, key, fresh = ARGV[i], ARGV[i + 9], true
   if key ~= '' then
     fresh = call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
     if not fresh then id = call('GET', K.idem .. key) or id end
   end
-  ids[#ids + 1] = id
-  if fresh and not read(id) then store(i) end
+  ids[#ids + 1], new[#new + 1] = id, fresh
+end
+read_all(ids)
+read_lanes(their_lanes)
+read_connections(their_lanes)
+read_agents(subjects)
+read_lines(subjects)
+for k, id in ipairs(ids) do
+  if new[k] and not read(id) then store(2 + (k - 1) * VALUES) end
 end
 free_reconnected()
+local list = {}
 for lane in pairs(came) do
-  call('ZADD', K.gateways, NOW, lane)
+  list[#list + 1], list[#list + 2] = NOW, lane
 end
+in_parts('ZADD', K.gateways, list)
 local answer = {}
 for i, id in ipairs(ids) do
   local job = read(id)

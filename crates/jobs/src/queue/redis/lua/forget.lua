@@ -52,11 +52,13 @@ local function forget()
     drop_agent(lane, lane .. '/' .. agent)
     call('ZREM', K.deleted, lane .. '/' .. agent)
     call('HDEL', K.applied, lane .. '/' .. agent)
+    forget_line(lane .. '/' .. agent)
   end
   if #some == STEPS then return { 'more', '' } end
 
   connections[lane], changed_connections[lane] = false, nil
   call('HDEL', K.connections, lane)
+  forget_line(lane .. '/heartbeats')
   if before then release_document(lane, before.subject, before.document) end
   call('UNLINK', K.heartbeats .. lane, K.blocked .. lane, K.lane .. lane, K.listed .. lane)
   for _, key in ipairs({ K.gateways, K.held, K.reconnected }) do

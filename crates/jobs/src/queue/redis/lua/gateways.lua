@@ -12,7 +12,7 @@ for i, packed in ipairs(#names > 0 and call('HMGET', K.gateway, unpack(names)) o
   local known = packed and cmsgpack.unpack(packed) or {}
   local first = known.ready and call('ZRANGE', K.lane .. names[i], 0, 0)[1]
   local job = first and read(first:sub(1, 36))
-  known.waiting_since = job and tonumber(job.timeline:sub(-13))
+  known.waiting_since = job and job.since or nil
   if packed or ARGV[2] == '' then answer[#answer + 1] = { names[i], shown(known) } end
 end
 return answer

@@ -10,17 +10,13 @@ local first, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
 local range = ARGV[2] == '1' and 'ZREVRANGE' or 'ZRANGE'
 local found = call(range, K.state .. ARGV[1], first, first + LOOK - 1)
 local ids, found_jobs, seen = {}, {}, 0
+read_all(found)
 for _, id in ipairs(found) do
   if #ids == limit then break end
   seen = seen + 1
   local job = read(id)
   if job and (ARGV[3] == '' or ARGV[3] == job.kind) and (ARGV[4] == '' or ARGV[4] == job.lane) then
-    local fields = shown(job)
-    local report = call('HGET', K.job .. id, 'report')
-    if report then
-      fields[#fields + 1], fields[#fields + 2] = 'report', report
-    end
-    ids[#ids + 1], found_jobs[#found_jobs + 1] = id, fields
+    ids[#ids + 1], found_jobs[#found_jobs + 1] = id, shown_job(job)
   end
 end
 local more = seen < #found or #found == LOOK

@@ -14,9 +14,8 @@
 local call = redis.call
 -- The time of the call in ms, also as text.
 local NOW, NOW_TEXT
--- LAYOUT stands in the Python client's get.lua as well.
-local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
-local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
+local LAYOUT, HISTORY, LINE, TIMELINE = '3', 20, 100, 1200
+local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
 local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
@@ -34,39 +33,150 @@ end
 
 -- Jobs --------------------------------------------------------------------------------------------
 
--- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
--- in, what has to be written of them (fields and values, of which `job` and its value are the
--- first), and new places in the lists of states.
-local jobs, payloads, listed, unsaved, moved
+-- A job's head: its numbers at fixed places, then its subject, `|`, and the worker of its latest run
+-- if there was one. The subject begins with the lane. See docs/protocol.md.
+local HEAD, FIXED = '<I6BBHHI6I6BBBHI6I6', 41
+-- Flags of a head: the job is in a line of several; it has more fields than its head has; it has
+-- more fields, but none that matters to a run.
+local LINED, MORE, NOTED = 1, 2, 4
+local IN_HEAD, NOTES =
+  {
+    id = true,
+    kind = true,
+    lane = true,
+    subject = true,
+    state = true,
+    token = true,
+    attempts = true,
+    runs = true,
+    since = true,
+    started_at = true,
+    priority = true,
+    max_attempts = true,
+    seq = true,
+    enqueued_at = true,
+    worker = true,
+    lined = true,
+  }, { before = true, idempotency_key = true }
 
--- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
-local function read(id, with_payload)
-  local job = jobs[id]
-  if job then return job end
-  local packed
-  if with_payload then
-    packed, payloads[id] = unpack(call('HMGET', K.job .. id, 'job', 'payload'))
-  else
-    packed = call('HGET', K.job .. id, 'job')
-  end
-  if not packed then return nil end
-  job = cmsgpack.unpack(packed)
-  jobs[id], listed[id] = job, job.state
-  return job
+-- By id: jobs as they are now (false if there is none), the states that Redis lists them in, those
+-- that have other fields there, those that have to be written, their new reports with runs, and new
+-- places in the lists of states. By lane: new documents.
+local jobs, listed, had_more, unsaved, outs, documents, moved
+
+-- The times that a job's head tells by itself: of one that became ready when it was enqueued, and
+-- whose first run has not failed.
+local function plain_timeline(job)
+  local state = job.state
+  local line = 'ready ' .. text(job.enqueued_at)
+  if job.runs == 0 then return state == 'ready' and job.since == job.enqueued_at and line or nil end
+  if job.runs > 1 or state ~= 'running' and state ~= 'done' then return nil end
+  line = line .. ';running ' .. text(job.started_at)
+  return state == 'done' and line .. ';done ' .. text(job.since) or line
 end
 
--- Has a job written that was changed in another way than by `go`, or with another field of its hash
--- besides.
-local function save(job, field, value)
-  local fields = unsaved[job.id]
-  if not fields then
-    fields = { 'job', false }
-    unsaved[job.id] = fields
+-- Reads a job from its head and its other fields. One that cannot be read counts as absent.
+local function decode(id, head, more)
+  if not head or #head <= FIXED then return false end
+  local token, state, flags, attempts, runs, since, started, kind, priority, lane, max, seq, at =
+    struct.unpack(HEAD, head)
+  local job = {}
+  if more then
+    local ok, fields = pcall(cmsgpack.unpack, more)
+    if not ok or type(fields) ~= 'table' then return false end
+    job = fields
   end
-  if field then
-    fields[#fields + 1], fields[#fields + 2] = field, value
+  local bar = head:find('|', FIXED + 1, true)
+  local subject = head:sub(FIXED + 1, (bar or 0) - 1)
+  job.id, job.state, job.kind, job.subject = id, STATES[state], job.kind or KINDS[kind], subject
+  job.lane, job.worker = subject:sub(1, lane), bar and head:sub(bar + 1)
+  job.attempts, job.runs, job.since, job.enqueued_at = attempts, runs, since, at
+  job.priority, job.max_attempts, job.seq = priority, max, seq
+  if token > 0 then job.token = token end
+  if started > 0 then job.started_at = started end
+  if flags % 2 == LINED then job.lined = true end
+  return job.state and job.kind and job or false
+end
+
+-- A job as Redis keeps it: its head, and its other fields if it has any.
+local function encode(job)
+  local flags, more = job.lined and LINED or 0, nil
+  if job.timeline and job.timeline == plain_timeline(job) then job.timeline = nil end
+  for name, value in pairs(job) do
+    if not IN_HEAD[name] then
+      more = more or {}
+      more[name] = value
+      if not NOTES[name] then flags = flags + (flags % NOTED < MORE and MORE or 0) end
+    end
+  end
+  local kind = KINDS[job.kind]
+  if not kind then
+    more = more or {}
+    more.kind, flags = job.kind, flags + (flags % NOTED < MORE and MORE or 0)
+  end
+  if more and flags < MORE then flags = flags + NOTED end
+  local head = struct.pack(
+    HEAD,
+    job.token or 0,
+    STATE_CODES[job.state],
+    flags,
+    job.attempts,
+    math.min(job.runs, 65535),
+    job.since,
+    job.started_at or 0,
+    kind or 0,
+    job.priority,
+    #job.lane,
+    math.min(job.max_attempts, 65535),
+    job.seq,
+    job.enqueued_at
+  )
+  return head .. job.subject .. (job.worker and '|' .. job.worker or ''),
+    more and cmsgpack.pack(more)
+end
+
+-- Reads several jobs at once, those that were not read yet.
+local function read_all(ids)
+  local unread = {}
+  for _, id in ipairs(ids) do
+    if jobs[id] == nil then
+      unread[#unread + 1], jobs[id] = id, false
+    end
+  end
+  if #unread == 0 then return end
+  local heads, with_more = call('HMGET', K.job, unpack(unread)), {}
+  for i, id in ipairs(unread) do
+    if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) >= MORE then
+      with_more[#with_more + 1] = id
+    end
+  end
+  local more = {}
+  if #with_more > 0 then
+    for i, fields in ipairs(call('HMGET', K.more, unpack(with_more))) do
+      more[with_more[i]] = fields
+    end
+  end
+  for i, id in ipairs(unread) do
+    local job = decode(id, heads[i], more[id])
+    jobs[id], listed[id], had_more[id] = job, job and job.state or nil, more[id] ~= nil
   end
 end
+
+-- A job's fields by name, as docs/protocol.md has them; false if it is not there.
+local function read(id)
+  if jobs[id] == nil then read_all({ id }) end
+  return jobs[id]
+end
+
+-- Has a job written that was changed in another way than by `go`.
+local function save(job) unsaved[job.id] = true end
+
+-- A job's document; false if it is not there.
+local function document_of(job) return call('HGET', K.document .. job.lane, job.id) end
+
+-- The report and the latest runs of a job, each JSON: the report, or nothing, in the first line, and
+-- a run in each of the others.
+local function out_of(id) return outs[id] or call('HGET', K.out, id) or '\n' end
 
 -- Lanes -------------------------------------------------------------------------------------------
 
@@ -110,12 +220,29 @@ local function read_lanes(some)
   end
 end
 
--- A job's or a gateway's fields and values, flat, as those who read them want them.
+-- A record's fields and values, flat, as those who read them want them.
 local function shown(map)
   local flat = {}
   for name, value in pairs(map) do
-    flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
+    if value ~= true then
+      flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
+    end
   end
+  return flat
+end
+
+-- The same of a job, with its report, and with its document if that is given.
+local function shown_job(job, document)
+  local flat = shown(job)
+  local function show(name, value)
+    if value then
+      flat[#flat + 1], flat[#flat + 2] = name, value
+    end
+  end
+  if not job.timeline then show('timeline', plain_timeline(job)) end
+  if ENDED[job.state] then show('finished_at', text(job.since)) end
+  show('report', out_of(job.id):match('^[^\n]+'))
+  show('payload', document)
   return flat
 end
 
@@ -255,6 +382,23 @@ local function unpacked(packed)
   return record
 end
 
+-- Reads several records of one kind at once, those that were not read yet.
+local function read_records(key, known, names)
+  local unread = {}
+  for _, name in ipairs(names) do
+    if known[name] == nil then
+      unread[#unread + 1], known[name] = name, false
+    end
+  end
+  if #unread == 0 then return end
+  for i, packed in ipairs(call('HMGET', key, unpack(unread))) do
+    known[unread[i]] = unpacked(packed)
+  end
+end
+
+local function read_agents(subjects) read_records(K.agents, agents, subjects) end
+local function read_connections(some) read_records(K.connections, connections, some) end
+
 local function agent_record(subject)
   if agents[subject] == nil then agents[subject] = unpacked(call('HGET', K.agents, subject)) end
   return agents[subject]
@@ -336,9 +480,25 @@ local function write_rotations()
 end
 
 local function write_jobs()
-  for id, fields in pairs(unsaved) do
-    fields[2] = cmsgpack.pack(jobs[id])
-    call('HSET', K.job .. id, unpack(fields))
+  local heads, mores, plain, texts_of_out = {}, {}, {}, {}
+  for id in pairs(unsaved) do
+    local head, more = encode(jobs[id])
+    heads[#heads + 1], heads[#heads + 2] = id, head
+    if more then
+      mores[#mores + 1], mores[#mores + 2] = id, more
+    elseif had_more[id] then
+      plain[#plain + 1] = id
+    end
+  end
+  for id, out in pairs(outs) do
+    texts_of_out[#texts_of_out + 1], texts_of_out[#texts_of_out + 2] = id, out
+  end
+  in_parts('HSET', K.job, heads)
+  in_parts('HSET', K.more, mores)
+  in_parts('HDEL', K.more, plain)
+  in_parts('HSET', K.out, texts_of_out)
+  for lane, list in pairs(documents) do
+    in_parts('HSET', K.document .. lane, list)
   end
 end
 
@@ -362,23 +522,3 @@ local function write_meters()
 end
 
 local emitted
-
-local function flush()
-  write_states()
-  write_rotations()
-  write_groups()
-  write_records()
-  write_jobs()
-  write_lanes()
-  write_meters()
-  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
-  for key, number in pairs(numbers) do
-    call('SET', key, number)
-  end
-  for key in pairs(wakes) do
-    if call('LLEN', key) == 0 then
-      call('RPUSH', key, '1')
-      call('PEXPIRE', key, 60000)
-    end
-  end
-end

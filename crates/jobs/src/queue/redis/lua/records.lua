@@ -12,25 +12,27 @@ local OWED = { 'f', 'r', 'w', 'p' }
 -- The parts of an agent's record whose documents a run reads. Of other owed parts only the id counts.
 local READ = { 'desired', 'token', 'w' }
 
+local function agent_of(subject) return subject:match('/(.*)$') or '' end
+
 local function is_needed(lane, subject, id)
-  local known, record = connection(lane), agent_record(subject)
-  if known and known.document == id then return true end
+  local record = agent_record(subject)
   for _, part in ipairs(READ) do
     if record and record[part] == id then return true end
   end
-  return false
+  local known = connection(lane)
+  return known and known.document == id
 end
 
 -- A record has let go of a document, which is removed if its job is gone and no other record needs
 -- it.
 local function release_document(lane, subject, id)
-  if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
+  if id and not is_needed(lane, subject, id) and not read(id) then
+    call('HDEL', K.document .. lane, id)
+  end
 end
 
 -- The scores of the agents in the list of their gateway, by phase; of those that are wanted 1.
 local PHASES = { deleting = 0, deleted = 2 }
-
-local function agent_of(subject) return subject:match('/(.*)$') or '' end
 
 -- Changes an agent's record, and lets go of the documents that it does not name any more.
 local function replace_agent(lane, subject, record)
@@ -141,6 +143,7 @@ local function record_heartbeats(job, heartbeats)
     end
   end
   in_parts('HSET', key, list)
+  if #list > 0 then gateway(job.lane).synced = 1 end
 end
 
 -- A document changes the records when it is enqueued, even if its job is to run later: nothing of it

@@ -9,12 +9,11 @@ local job = read(ARGV[4])
 if not job then return { 'missing', '' } end
 local from, by = job.state, ARGV[1]
 if not (RETRYABLE[from] and allowed(from, 'ready')) then return { 'refused', from } end
-local latest, newest = newest_of(call('GET', K.latest .. job.subject))
-if from == 'dead' and latest > job.seq and ARGV[5] ~= '1' then return { 'outdated', from } end
+local line = line_of(job.subject)
+if from == 'dead' and line.seq > job.seq and ARGV[5] ~= '1' then return { 'outdated', from } end
 for _, field in ipairs({
   'snoozed_since',
   'reason',
-  'finished_at',
   'reprobed',
   'cancel',
   'lost',
@@ -29,13 +28,7 @@ if from == 'dead' then
   -- stays where it was.
   local seq = next_of(K.seq)
   job.seq, job.rank, job.expires_at = seq, nil, nil
-  call(
-    'SET',
-    K.latest .. job.subject,
-    text(seq) .. (newest and ' ' .. (newest == '' and job.id or newest) or ''),
-    'PX',
-    REMEMBERED
-  )
+  note_latest(job.subject, seq, line.latest ~= '' and line.latest or job.id)
   go(job, 'ready', NOW, { by = by })
   join_line(job)
 elseif from == 'scheduled' then

@@ -1,10 +1,32 @@
 -- How every script begins and ends. Comes after freeing.lua.
 
+local function flush()
+  write_states()
+  write_rotations()
+  write_groups()
+  write_records()
+  write_jobs()
+  write_lines()
+  write_lanes()
+  write_meters()
+  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
+  for key, number in pairs(numbers) do
+    call('SET', key, number)
+  end
+  for key in pairs(wakes) do
+    if call('LLEN', key) == 0 then
+      call('RPUSH', key, '1')
+      call('PEXPIRE', key, 60000)
+    end
+  end
+end
+
 local function begin()
   name_keys(KEYS[1])
   NOW, texts = now(), {}
   NOW_TEXT = text(NOW)
-  jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
+  jobs, listed, had_more, unsaved, outs, documents, moved = {}, {}, {}, {}, {}, {}, {}
+  lines, changed_lines = {}, {}
   lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
   numbers, metered, wakes, MYSELF = {}, {}, {}, nil
   left, served, offered = {}, {}, {}
@@ -17,9 +39,7 @@ end
 local function execute(main, writes)
   begin()
   local layout = call('GET', K.layout)
-  -- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
-  if layout == '1' and writes then call('SET', K.layout, LAYOUT) end
-  if layout and layout ~= LAYOUT and layout ~= '1' then
+  if layout and layout ~= LAYOUT then
     return redis.error_reply(
       'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
     )

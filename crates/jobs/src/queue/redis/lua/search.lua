@@ -54,22 +54,17 @@ local function look_at(id)
     return
   end
   looked = looked + 1
-  local job, document, stored
-  if with_documents then
-    job, document = unpack(call('HMGET', K.job .. id, 'job', 'payload'))
-    stored = (job or '') .. (document or '')
-  else
-    job = call('HGET', K.job .. id, 'job')
-    stored = job
-  end
+  local job = read(id)
   if not job then return end
-  bytes = bytes + #stored
+  local document = with_documents and document_of(job)
+  local stored =
+    table.concat({ job.kind, job.subject, call('HGET', K.more, id) or '', document or '' })
+  jobs[id] = nil
+  bytes = bytes + FIXED + #stored
   if not holds_all(stored) then return end
-  local fields = shown(cmsgpack.unpack(job))
-  document = document or call('HGET', K.job .. id, 'payload')
-  bytes = bytes + #(document or '')
-  fields[#fields + 1], fields[#fields + 2] = 'payload', document or ''
-  found[#found + 1] = fields
+  document = document or document_of(job) or ''
+  bytes = bytes + #document
+  found[#found + 1] = shown_job(job, document)
 end
 
 local function is_enough()
@@ -92,6 +87,13 @@ end
 local function look_through(key, down, place)
   while true do
     local some = chunk(key, down, place)
+    if prefix == '' then
+      local ids = {}
+      for i = 1, #some, 2 do
+        ids[#ids + 1] = some[i]
+      end
+      read_all(ids)
+    end
     for i = 1, #some, 2 do
       look_at(some[i])
       if is_enough() then return some[i + 1], some[i] end

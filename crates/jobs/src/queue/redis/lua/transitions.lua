@@ -30,9 +30,10 @@ local function go(job, to, at, more)
   if from == 'ready' and to ~= 'running' then withdraw(job) end
   if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
 
-  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
+  local before = job.timeline or from and plain_timeline(job)
+  local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
-  job.state, job.timeline, moved[id] = to, line, at
+  job.state, job.timeline, job.since, moved[id] = to, line, NOW, at
   put(job, 'next_at', WAITING[to] and at or nil)
   put(job, 'snoozed_by', nil)
   if more.failure then job.failure = more.failure end
@@ -42,24 +43,19 @@ local function go(job, to, at, more)
     leave_group(job)
   end
   if ENDED[to] then
-    job.finished_at = NOW
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
-    call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
+    if from == 'scheduled' then
+      call('ZREM', K.later .. job.subject, id)
+    elseif job.lined then
+      leave_line(job.subject, id)
+    end
     if to == 'cancelled' then withdraw_document(job) end
     if job.expires_at then call('ZREM', K.expiry, id) end
   end
   save(job)
   if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
   emit_job(job, from, to, at, more)
-end
-
--- What `latest` holds of a subject: the number of its newest job, and the id of the one that was
--- enqueued last; empty if there is none, nil if it is not known.
-local function newest_of(value)
-  if not value then return 0, '' end
-  local seq, id = value:match('^(%d+) ?(.*)$')
-  return tonumber(seq), id ~= '' and id or nil
 end
 
 -- The order of jobs -------------------------------------------------------------------------------
@@ -97,7 +93,7 @@ end
 
 -- The first job of a line that is ready.
 local function first_ready(subject)
-  for _, id in ipairs(call('ZRANGE', K.subject .. subject, 0, LINE - 1)) do
+  for _, id in ipairs(line_ids(subject, 0, LINE - 1)) do
     local job = read(id)
     if job and job.state == 'ready' then return job end
   end
@@ -106,7 +102,7 @@ end
 -- Offers the first job of a subject. Of jobs that merge, one that waits does not keep those behind
 -- it from running: the newest entry of an agent counts, whenever an older one runs.
 local function offer(subject)
-  local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
+  local id = line_ids(subject, 0, 0)[1]
   local job = id and read(id)
   if job and MERGES[job.kind] and not gateway(job.lane).merging then job = first_ready(subject) end
   if job then offer_job(job) end
@@ -131,10 +127,11 @@ local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.
 
 -- The newest job of the line that would take the place of this one; nil if none.
 local function successor(job)
-  if MERGES[job.kind] then return nil end
-  local line = call('ZREVRANGE', K.subject .. job.subject, 0, LINE - 1)
-  for _, id in ipairs(line) do
-    local other = id ~= job.id and read(id)
+  if MERGES[job.kind] or not job.lined then return nil end
+  local line = line_ids(job.subject, -LINE, -1)
+  read_all(line)
+  for i = #line, 1, -1 do
+    local other = line[i] ~= job.id and read(line[i])
     if other and other.seq > job.seq and replaces(other, job) then return other end
   end
 end
@@ -146,12 +143,13 @@ local to_look_at
 local function join_line(job)
   -- The lines of jobs that merge can be long; those of others never are.
   local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE
-  local line = call('ZRANGE', K.subject .. job.subject, 0, most - 1)
+  local line = line_ids(job.subject, 0, most - 1)
+  read_all(line)
   if MERGES[job.kind] then to_look_at = to_look_at - #line end
   for _, id in ipairs(line) do
     local older = read(id)
     if not older then
-      call('ZREM', K.subject .. job.subject, id)
+      leave_line(job.subject, id)
     elseif older.seq < job.seq and older.state ~= 'running' then
       if replaces(job, older) then
         supersede(older, job)
@@ -170,7 +168,7 @@ local function join_line(job)
       end
     end
   end
-  call('ZADD', K.subject .. job.subject, job.seq, job.id)
+  add_to_line(job)
   local first = line[1] and read(line[1])
   if first and first.seq > job.seq then withdraw(first) end
   if #line == 0 then
@@ -217,7 +215,7 @@ local function leave(job)
     leave_rotation(K.own .. known.owner, job.lane)
     known.owner = nil
   end
-  offer(job.subject)
+  if job.lined or not ENDED[job.state] then offer(job.subject) end
   -- Others may have waited for the place.
   if known.ready then offer_lane(job.lane) end
 end
@@ -255,10 +253,10 @@ local function note(job, result)
     .. ',"result":'
     .. result
     .. '}'
-  local before = job.runs > 1 and call('HGET', K.job .. job.id, 'history')
-  local history = before and before .. '\n' .. run or run
-  if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end
-  save(job, 'history', history)
+  local before = job.runs > 1 and out_of(job.id) or '\n'
+  if job.runs > HISTORY then before = before:gsub('^([^\n]*\n)[^\n]*\n', '%1') end
+  outs[job.id] = before .. run .. '\n'
+  save(job)
 end
 
 -- Whether that worker still holds that lease.

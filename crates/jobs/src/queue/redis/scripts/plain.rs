@@ -19,17 +19,18 @@ const AT_ONCE: usize = 100;
 pub(crate) type Entries = Vec<(String, Fields)>;
 
 impl Scripts {
-    /// Returns the documents of these jobs. Those that are gone are left out.
+    /// Returns the documents of these jobs, each given with its lane. Those that are gone are left
+    /// out.
     pub(crate) async fn documents(
         &self,
-        ids: HashSet<Uuid>,
+        ids: HashSet<(String, Uuid)>,
     ) -> Result<HashMap<Uuid, Vec<u8>>, QueueError> {
-        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let ids: Vec<_> = ids.into_iter().collect();
         let mut found = HashMap::with_capacity(ids.len());
         for some in ids.chunks(AT_ONCE) {
             let mut pipeline = pipe();
-            for id in some {
-                pipeline.hget(self.keys.job(&id.to_string()), "payload");
+            for (lane, id) in some {
+                pipeline.hget(self.keys.documents(lane), id.to_string());
             }
             let documents: Vec<Option<Vec<u8>>> = self
                 .connection
@@ -37,22 +38,22 @@ impl Scripts {
                 .await
                 .map_err(|error| QueueError::from_redis("documents", &error))?;
             let documents = some.iter().zip(documents);
-            found.extend(documents.filter_map(|(id, document)| Some((*id, document?))));
+            found.extend(documents.filter_map(|((_, id), document)| Some((*id, document?))));
         }
         Ok(found)
     }
 
-    /// Returns the ids of the jobs whose documents any record needs.
-    pub(crate) async fn record_documents(&self) -> Result<HashSet<Uuid>, QueueError> {
+    /// Returns the jobs whose documents any record needs, as lanes and ids.
+    pub(crate) async fn record_documents(&self) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
         let mut found = [Vec::new(), Vec::new()];
         for (key, found) in [self.keys.agents(), self.keys.connections()].iter().zip(&mut found) {
             let mut cursor = 0_u64;
             loop {
                 let mut scan = cmd("HSCAN");
                 scan.arg(key).arg(cursor).arg("COUNT").arg(AT_ONCE);
-                // Names and records alternate.
-                let (next, records): (u64, Vec<Vec<u8>>) = self.read("records", &scan).await?;
-                found.extend(records.into_iter().skip(1).step_by(2));
+                let (next, records): (u64, Vec<(String, Vec<u8>)>) =
+                    self.read("records", &scan).await?;
+                found.extend(records);
                 if next == 0 {
                     break;
                 }
