@@ -294,6 +294,7 @@ impl Model {
             let seq = self.number();
             let job = self.job(id);
             (job.seq, job.rank, job.expires_at) = (seq, (job.priority, seq), None);
+            self.newest.entry(subject.clone()).or_insert(id);
             self.latest.insert(subject, seq);
         }
         self.go(id, State::Ready, More { by: Some(by.to_owned()), ..More::default() });

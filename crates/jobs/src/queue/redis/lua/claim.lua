@@ -292,7 +292,6 @@ local function take(job, leader)
   local token = next_of(K.token)
   local waited = math.max(NOW - job.since, 0)
   meter_time(job, 'wait|', waited)
-  job.timeline = job.timeline or plain_timeline(job)
   job.worker, job.token, job.started_at = worker, token, NOW
   put(job, 'lane_failures', known.failures)
   job.attempts, job.runs = job.attempts + 1, job.runs + 1

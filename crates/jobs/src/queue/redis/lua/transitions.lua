@@ -30,10 +30,13 @@ local function go(job, to, at, more)
   if from == 'ready' and to ~= 'running' then withdraw(job) end
   if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
 
-  local before = job.timeline or from and plain_timeline(job)
-  local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
-  if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
-  job.state, job.timeline, job.since, moved[id] = to, line, NOW, at
+  if not stays_plain(job, from, to) then
+    local before = job.timeline or from and plain_timeline(job)
+    local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
+    if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+    job.timeline = line
+  end
+  job.state, job.since, moved[id] = to, NOW, at
   put(job, 'next_at', WAITING[to] and at or nil)
   put(job, 'snoozed_by', nil)
   if more.failure then job.failure = more.failure end
