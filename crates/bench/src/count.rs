@@ -40,10 +40,10 @@ pub struct Options {
 #[derive(Debug, Serialize)]
 pub struct Counted {
     jobs: usize,
-    enqueue_one: u64,
-    enqueue_50: u64,
-    process: u64,
-    process_and_remove: u64,
+    enqueue_one: usize,
+    enqueue_50: usize,
+    process: usize,
+    process_and_remove: usize,
 }
 
 /// A part of the life of a queue that is counted as a whole.
@@ -63,7 +63,7 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Cou
     let (nothing, one, fifty) =
         (total(Phase::Nothing).await?, total(Phase::One).await?, total(Phase::Fifty).await?);
     let (process, remove) = (total(Phase::Process).await?, total(Phase::Remove).await?);
-    let each = |more: u64, less: u64| more.saturating_sub(less) / jobs as u64;
+    let each = |more: usize, less: usize| more.saturating_sub(less) / jobs;
     Ok(Counted {
         jobs,
         enqueue_one: each(one, nothing),
@@ -74,7 +74,7 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Cou
 }
 
 /// Runs a phase, and returns the instructions that Redis has executed from its start to its end.
-async fn instructions(dir: &Path, options: &Options, phase: Phase) -> anyhow::Result<u64> {
+async fn instructions(dir: &Path, options: &Options, phase: Phase) -> anyhow::Result<usize> {
     let &Options { jobs, gateways, concurrency } = options;
     let (socket, counts) = (dir.join("counted.sock"), dir.join("counts"));
     let mut redis = Command::new("valgrind")
@@ -137,7 +137,7 @@ impl fmt::Display for Counted {
             ("claim and end, none removed", self.process),
             ("claim and end, an old one removed", self.process_and_remove),
         ] {
-            writeln!(f, "{name:36} {:>10}", grouped(instructions as f64))?;
+            writeln!(f, "{name:36} {:>10}", grouped(float(instructions)))?;
         }
         Ok(())
     }

@@ -56,7 +56,10 @@ async fn a_connection_that_is_stored_alone_serves_documents_that_name_the_gatewa
         let runs = runs_until_done(&queue, 1).await;
         assert_eq!(gateway_tokens(&runs), [Some("gateway-token".to_owned())]);
         let document = queue.record_documents().await.unwrap().into_iter().next().unwrap();
-        assert!(!queue.reseal(document.0, document.1).await.unwrap(), "it is sealed if there is a key");
+        assert!(
+            !queue.reseal(document.0, document.1).await.unwrap(),
+            "it is sealed if there is a key"
+        );
 
         let older = store(&queue, &json!({ "revision": 2, "token": "older" })).await;
         assert_eq!(older, StoredConnection { stored: false, changed: false, revision: Some(3) });

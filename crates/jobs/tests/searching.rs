@@ -9,9 +9,7 @@ use mission_test_support::RedisServer;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, provision_main, update};
-use crate::worker::{
-    HOUR, Runs, Worker, by, done, look, patient, put, put_all, reaches,
-};
+use crate::worker::{HOUR, Runs, Worker, by, done, look, patient, put, put_all, reaches};
 
 async fn find(queue: &Queue, text: &str) -> Found {
     queue.search(&text.parse().unwrap(), None, 50).await.unwrap()

@@ -130,15 +130,20 @@ local IN_HEAD, NOTES =
 -- places in the lists of states. By lane: new documents.
 local jobs, listed, had_more, unsaved, outs, documents, moved
 
--- The times that a job's head tells by itself: of one that became ready when it was enqueued, and
--- whose first run has not failed.
+-- Whether a job that takes this step needs no timeline of its own, because its head tells the times:
+-- it became ready when it was enqueued, and its first run has not failed.
+local function stays_plain(job, from, to)
+  if job.timeline then return false end
+  if to == 'ready' then return not from end
+  return job.runs == 1
+    and (from == 'ready' and to == 'running' or from == 'running' and to == 'done')
+end
+
+-- The timeline of such a job.
 local function plain_timeline(job)
-  local state = job.state
   local line = 'ready ' .. text(job.enqueued_at)
-  if job.runs == 0 then return state == 'ready' and job.since == job.enqueued_at and line or nil end
-  if job.runs > 1 or state ~= 'running' and state ~= 'done' then return nil end
-  line = line .. ';running ' .. text(job.started_at)
-  return state == 'done' and line .. ';done ' .. text(job.since) or line
+  if job.state ~= 'ready' then line = line .. ';running ' .. text(job.started_at) end
+  return job.state == 'done' and line .. ';done ' .. text(job.since) or line
 end
 
 -- Reads a job from its head and its other fields. One that cannot be read counts as absent.
@@ -146,28 +151,38 @@ local function decode(id, head, more)
   if not head or #head <= FIXED then return false end
   local token, state, flags, attempts, runs, since, started, kind, priority, lane, max, seq, at =
     struct.unpack(HEAD, head)
-  local job = {}
+  local bar = head:find('|', FIXED + 1, true)
+  local job = {
+    id = id,
+    state = STATES[state],
+    kind = KINDS[kind],
+    lane = head:sub(FIXED + 1, FIXED + lane),
+    subject = head:sub(FIXED + 1, (bar or 0) - 1),
+    worker = bar and head:sub(bar + 1) or nil,
+    token = token > 0 and token or nil,
+    attempts = attempts,
+    runs = runs,
+    since = since,
+    started_at = started > 0 and started or nil,
+    enqueued_at = at,
+    priority = priority,
+    max_attempts = max,
+    seq = seq,
+    lined = flags % 2 == LINED or nil,
+  }
   if more then
     local ok, fields = pcall(cmsgpack.unpack, more)
     if not ok or type(fields) ~= 'table' then return false end
-    job = fields
+    for name, value in pairs(fields) do
+      job[name] = value
+    end
   end
-  local bar = head:find('|', FIXED + 1, true)
-  local subject = head:sub(FIXED + 1, (bar or 0) - 1)
-  job.id, job.state, job.kind, job.subject = id, STATES[state], job.kind or KINDS[kind], subject
-  job.lane, job.worker = subject:sub(1, lane), bar and head:sub(bar + 1)
-  job.attempts, job.runs, job.since, job.enqueued_at = attempts, runs, since, at
-  job.priority, job.max_attempts, job.seq = priority, max, seq
-  if token > 0 then job.token = token end
-  if started > 0 then job.started_at = started end
-  if flags % 2 == LINED then job.lined = true end
   return job.state and job.kind and job or false
 end
 
 -- A job as Redis keeps it: its head, and its other fields if it has any.
 local function encode(job)
   local flags, more = job.lined and LINED or 0, nil
-  if job.timeline and job.timeline == plain_timeline(job) then job.timeline = nil end
   for name, value in pairs(job) do
     if not IN_HEAD[name] then
       more = more or {}
@@ -250,7 +265,8 @@ local function gateway(lane)
   if known then return known end
   local packed = packed_lanes[lane]
   if packed == nil then packed = call('HGET', K.gateway, lane) end
-  known = packed and cmsgpack.unpack(packed) or {}
+  local ok, fields = pcall(cmsgpack.unpack, packed or '')
+  known = ok and type(fields) == 'table' and fields or {}
   lanes[lane] = known
   return known
 end
@@ -435,7 +451,7 @@ local function write_states()
       ids[#ids + 1], gone[from] = id, ids
     end
     local list = come[to] or {}
-    list[#list + 1], list[#list + 2], come[to] = at, id, list
+    list[#list + 1], list[#list + 2], come[to] = text(at), id, list
     listed[id] = to
   end
   moved = {}
@@ -771,10 +787,13 @@ local function go(job, to, at, more)
   if from == 'ready' and to ~= 'running' then withdraw(job) end
   if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
 
-  local before = job.timeline or from and plain_timeline(job)
-  local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
-  if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
-  job.state, job.timeline, job.since, moved[id] = to, line, NOW, at
+  if not stays_plain(job, from, to) then
+    local before = job.timeline or from and plain_timeline(job)
+    local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
+    if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+    job.timeline = line
+  end
+  job.state, job.since, moved[id] = to, NOW, at
   put(job, 'next_at', WAITING[to] and at or nil)
   put(job, 'snoozed_by', nil)
   if more.failure then job.failure = more.failure end
@@ -891,7 +910,10 @@ local function execute(main, writes)
   local layout = call('GET', K.layout)
   if layout and layout ~= LAYOUT then
     return redis.error_reply(
-      'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
+      'LAYOUT the keys of the queue have layout '
+        .. layout
+        .. ', and this program has layout '
+        .. LAYOUT
     )
   end
   local ok, answer = pcall(main)

@@ -57,10 +57,9 @@ pub(crate) fn lua() -> String {
         format!("{table}  ['{kind}'] = {{ {}}},\n", set(spec(kind).replaces))
     });
     let merging: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| spec(*kind).merges).collect();
-    let codes: String = (1..)
-        .zip(Kind::ALL)
-        .map(|(code, kind)| format!("'{kind}', ['{kind}'] = {code}, "))
-        .collect();
+    let codes: String = (1..).zip(Kind::ALL).fold(String::new(), |codes, (code, kind)| {
+        format!("{codes}'{kind}', ['{kind}'] = {code}, ")
+    });
     format!(
         "local KINDS = {{ {codes}}}\nlocal REPLACES = {{\n{replaces}}}\nlocal MERGES = {{ {}}}\n",
         set(&merging)

@@ -164,8 +164,11 @@ pub enum QueueError {
         /// The state of the job.
         state: State,
     },
-    /// A newer version wrote the queue's keys.
-    #[error("this program is too old for the queue ({reason}); upgrade it")]
+    /// Another version wrote the queue's keys.
+    #[error(
+        "{reason}; use a version with that layout, or, to take a newer one, let the old workers \
+         finish all jobs and delete the queue's keys"
+    )]
     Layout {
         /// The message of the script.
         reason: String,

@@ -123,8 +123,9 @@ pub(super) fn lua() -> String {
         states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ")
     };
     let names = State::ALL.map(|state| format!("'{state}', ")).concat();
-    let codes: String =
-        (1..).zip(State::ALL).map(|(code, state)| format!("{state} = {code}, ")).collect();
+    let codes: String = (1..)
+        .zip(State::ALL)
+        .fold(String::new(), |codes, (code, state)| format!("{codes}{state} = {code}, "));
     let mut table = format!(
         "local STATES = {{ {names}}}\nlocal STATE_CODES = {{ {codes}}}\nlocal NEXT = {{\n  \
             new = {{ {}}},\n",

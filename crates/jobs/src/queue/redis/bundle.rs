@@ -94,12 +94,15 @@ impl Library {
         let mut register = String::new();
         for Source { name, access, body } in sources {
             let writes = *access != Access::Reads;
-            define += &format!(
-                "\ndo\n  local function main()\n{body}\n  end\n  defined.{name} = function() \
-                 return execute(main, {writes}) end\nend\n"
-            );
             let flags = access.flag().map(|flag| format!("'{flag}'")).unwrap_or_default();
-            register += &format!(
+            define.extend([
+                "\ndo\n  local function main()\n",
+                body,
+                &format!(
+                    "\n  end\n  defined.{name} = function() return execute(main, {writes}) end\nend\n"
+                ),
+            ]);
+            register.extend([format!(
                 "redis.register_function({{
   function_name = LIBRARY .. '_{name}',
   callback = function(keys, args)
@@ -108,15 +111,14 @@ impl Library {
   end,
   flags = {{ {flags} }},
 }})\n"
-            );
+            )]);
         }
         let text = format!(
             "local KEYS, ARGV\nlocal defined = {{}}\n\nlocal function define(asked)\n{define}\n\
              return defined[asked]\nend\n\n{register}"
         );
-        let hash: String =
-            Sha256::digest(&text).iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("mission_{hash}");
+        let hash = hex::encode(Sha256::digest(&text));
+        let name = format!("mission_{}", &hash[..20]);
         let text = format!("#!lua name={name}\nlocal LIBRARY = '{name}'\n{text}");
         Self { name, text }
     }

@@ -73,7 +73,8 @@ end
 /// `docs/protocol.md`.
 #[must_use]
 pub fn producer_scripts() -> [(&'static str, String); 4] {
-    [lua::enqueue, lua::get, lua::connection, lua::forget].map(|source| (source.name, source.script(CLOCK)))
+    [lua::enqueue, lua::get, lua::connection, lua::forget]
+        .map(|source| (source.name, source.script(CLOCK)))
 }
 
 /// Returns a script that can use the functions of the queue's own, for tests that look into Redis or

@@ -41,7 +41,10 @@ local function execute(main, writes)
   local layout = call('GET', K.layout)
   if layout and layout ~= LAYOUT then
     return redis.error_reply(
-      'LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT
+      'LAYOUT the keys of the queue have layout '
+        .. layout
+        .. ', and this program has layout '
+        .. LAYOUT
     )
   end
   local ok, answer = pcall(main)
