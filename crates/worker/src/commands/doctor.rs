@@ -135,7 +135,8 @@ fn secrets(settings: &Settings, private: bool, (gateways, agents): (u64, u64)) -
             "no key: Redis and its backups contain the tokens of jobs in plain text".to_owned();
         if gateways + agents > 0 {
             let (gateways, agents) = (count(gateways, "gateway"), count(agents, "agent"));
-            says = format!("{says}, and those of {gateways} and {agents} for as long as these live");
+            says =
+                format!("{says}, and those of {gateways} and {agents} for as long as these live");
         }
         let remedy = "create a key with `worker key new`, give it to all workers and producers as \
             MISSION_SECRET_KEY, then run `worker key reseal`";

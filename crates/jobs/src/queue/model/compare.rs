@@ -90,7 +90,7 @@ impl Case<'_> {
             redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
         let kept = "state:done state:dead state:superseded state:cancelled layout seq turn \
             token job more out line document: gateway gateways agents deleted remembered connections \
-            heartbeats: applied idem: wake pulse alone calm minute: audit quarter: hour: rolled \
+            heartbeats: applied idem: wake pulse healed alone calm minute: audit quarter: hour: rolled \
             group restarts failures test-";
         let documents = self.model.documents();
         for key in keys {

@@ -96,9 +96,11 @@ const NAMES: &[(&str, &str)] = &[
     ("idem", "idem:"),
     // LIST of at most one token, which wakes any worker, or with a worker's name that one.
     ("wake", "wake"),
-    // STRING: the time when a worker last looked for lost leases; the time before which no lease is
+    // STRING: the time when a worker last looked for lost leases; that of the last look for jobs to
+    // heal, with the cursor; the time before which no lease is
     // taken back.
     ("pulse", "pulse"),
+    ("healed", "healed"),
     ("calm", "calm"),
     // STREAM: every transition; see docs/protocol.md.
     ("events", "events"),

@@ -18,7 +18,7 @@ pub enum NotClaiming {
     /// The first claim has not succeeded yet, or there is no consumer.
     #[error("no claim of jobs has succeeded since the start of this process")]
     NotBegun,
-    /// Claims fail, or a step between two claims.
+    /// Claims fail, a step between two claims, or the ends of runs cannot be written.
     #[error("claiming jobs has failed for {} s: {error}", since.as_secs())]
     Failing {
         /// The time since the first failure in a row.
@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Records,
     /// Waiting for a reason to claim again.
     Wait,
+    /// Writing the ends of runs, without which the jobs would run again.
+    End,
 }
 
 /// The state of the loop that claims jobs. The fetcher writes it, `/readyz` and the metrics read

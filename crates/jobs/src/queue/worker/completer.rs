@@ -41,6 +41,7 @@ use crate::queue::error::QueueError;
 use crate::queue::redis::counters::count;
 use crate::queue::redis::scripts::{Ack, Acked, Lease};
 use crate::queue::views::gateway_view;
+use crate::queue::worker::claiming::Step;
 use crate::queue::worker::leases::{LeasedJob, Stopped};
 use crate::queue::worker::run_end::{ack, apart, cancel};
 use crate::retry::{Disposition, GatewaySignal};
@@ -303,11 +304,17 @@ pub(crate) async fn write_acks(
     }
 }
 
+/// The name of the call that writes the ends of runs.
+const ACK: &str = "ack";
+
 /// Writes the ends of runs in one call. Returns none for each if that failed.
 async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Vec<Option<Acked>> {
     let retry = &shared.settings.retry;
     let ack = || shared.scripts.ack(&shared.worker, retry, acks);
-    let written = retry_until_shutdown(shared, "ack", ack).await;
+    let written = retry_until_shutdown(shared, ACK, ack).await;
+    if written.is_some() {
+        shared.claims.succeeded(Step::End);
+    }
     written.map_or(vec![None; acks.len()], |acked| acked.into_iter().map(Some).collect())
 }
 
@@ -351,7 +358,12 @@ where
     select! {
         answer = answer => match answer {
             Ok(answer) => return Some(answer),
-            Err(error) => tracing::error!(%error, what, "queue call failed, left to the lease"),
+            Err(error) => {
+                tracing::error!(%error, what, "queue call failed, left to the lease");
+                if what == ACK {
+                    shared.claims.failed(Step::End, &error);
+                }
+            }
         },
         () = over => tracing::error!(what, "shutdown before Redis answered, left to the lease"),
     }

@@ -84,19 +84,26 @@ local function expire()
   end
 end
 
+-- Whether a worker has sent a heartbeat later than one that was killed can have: such a worker lost
+-- a lease because it could not write the end of a run.
+local function is_alive(name)
+  return NOW - (tonumber(call('ZSCORE', K.beats, name)) or 0) < lease / 2
+end
+
 -- The worker went away. The run counts, and the job is a suspect: from now on it runs alone. One
 -- that takes three workers along while it runs alone is poison.
 local recovered = 0
 local function lose(job)
   recovered = recovered + 1
-  local lost, last = (job.lost or 0) + 1, nil
+  local lost, last = job.lost, nil
+  if not is_alive(job.worker or '') then lost = (lost or 0) + 1 end
   local failure = {
     code = 'lease_lost',
     message = 'Worker '
       .. (job.worker or '?')
       .. ' stopped renewing its lease: it was killed, froze or lost Redis.',
   }
-  if lost > POISON then
+  if lost and lost > POISON then
     last = 'poison'
     failure = {
       code = 'poison',
@@ -109,7 +116,8 @@ local function lose(job)
   end
   note(job, cjson.encode({ outcome = 'lost', code = failure.code, message = failure.message }))
   meter(job, 'lost')
-  job.lost, job.token = lost, nil
+  put(job, 'lost', lost)
+  job.token = nil
   if last and not job.cancel then
     go(job, 'dead', NOW, { reason = last, failure = cjson.encode(failure) })
   else
@@ -243,6 +251,54 @@ end
 local paused = {}
 for _, scope in ipairs(call('HKEYS', K.paused)) do
   paused[scope] = true
+end
+
+-- Offers a ready job of which neither its lane nor the rotation knows any more. Jobs that merge are
+-- left to the next one that comes or ends, unless the lane offers nothing.
+local function offer_again(job)
+  local known, lane = gateway(job.lane), job.lane
+  if paused['kind:' .. job.kind] or line_ids(job.subject, 0, 0)[1] ~= job.id then return end
+  if MERGES[job.kind] then
+    local offers = job.lost or known.merging or call('EXISTS', K.lane .. lane) == 1
+    if not offers then offer(job.subject) end
+  elseif not call('ZSCORE', job.lost and K.suspects or K.lane .. lane, offered_as(job)) then
+    offer_job(job)
+  elseif not (job.lost or known.running or call('ZSCORE', K.lanes, lane)) then
+    offer_lane(lane)
+  end
+end
+
+-- Heals what keys that were removed by hand, or scripts that Redis has stopped half-way, have left: a
+-- job that is missing in the list of its state or in its line, one that could run but is not offered,
+-- and a lane that belongs to a worker without running anything. A call looks at some jobs every few
+-- seconds, so that all have their turn.
+local HEALING, LOOKED_AT = 5000, 100
+local function heal()
+  local at, cursor = (call('GET', K.healed) or ''):match('^(%d+) (%d+)$')
+  if at and math.abs(NOW - at) < HEALING then return end
+  local next_cursor, found = unpack(call('HSCAN', K.job, cursor or '0', 'COUNT', LOOKED_AT))
+  call('SET', K.healed, NOW_TEXT .. ' ' .. next_cursor)
+  local ids = {}
+  for i = 1, #found, 2 do
+    ids[#ids + 1] = found[i]
+  end
+  read_all(ids)
+  for _, id in ipairs(ids) do
+    local job = read(id)
+    if job and not ENDED[job.state] then
+      local known, state = gateway(job.lane), job.state
+      if known.owner and not known.running and state ~= 'running' then
+        leave_rotation(K.own .. known.owner, job.lane)
+        known.owner = nil
+      end
+      if not call('ZSCORE', K.state .. state, id) then
+        local till = state == 'running' and NOW + lease or job.next_at or job.since
+        call('ZADD', K.state .. state, text(till), id)
+      end
+      if state ~= 'scheduled' and not is_in_line(job) then add_to_line(job) end
+      if state == 'ready' then offer_again(job) end
+    end
+  end
 end
 
 -- Subjects that were put aside because their kind was paused, and is not any more.
@@ -389,7 +445,7 @@ local function take_offered(lane, first)
     take_group(job, take(job))
     took = true
   end
-  return took, gateway(lane).ready
+  return took, gateway(lane).ready or call('EXISTS', K.lane .. lane) == 1
 end
 
 -- Jobs that run alone -----------------------------------------------------------------------------
@@ -492,6 +548,7 @@ sweep()
 release_lanes()
 unpark()
 write_states()
+heal()
 for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
   prune(state, tonumber(ARGV[5]), tonumber(ARGV[6]), 4 - i)
 end

@@ -50,6 +50,12 @@ local function line_ids(subject, first, last)
   return job and not ENDED[job.state] and first <= 0 and { only } or {}
 end
 
+local function is_in_line(job)
+  local only = line_of(job.subject).only
+  if only ~= '*' then return only == job.id end
+  return call('ZSCORE', K.subject .. job.subject, job.id) ~= false
+end
+
 local function join(subject, job)
   call('ZADD', K.subject .. subject, job.seq, job.id)
   job.lined = true
