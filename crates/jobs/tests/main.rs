@@ -31,3 +31,4 @@ mod searching;
 mod views;
 mod waking;
 mod worker;
+mod wounds;

@@ -243,7 +243,7 @@ local function prune(state, age, most, after)
     call('HDEL', part, unpack(old))
   end
   for lane, ids in pairs(gone) do
-    call('HDEL', K.document .. lane, unpack(ids))
+    attempt('HDEL', K.document .. lane, unpack(ids))
   end
 end
 
@@ -603,7 +603,7 @@ local function next_offered()
       if wanted - places + #found >= unreserved and not may_have_reserve(known) then
         passed_over[#passed_over + 1] = lane
       else
-        local first = call('ZPOPMIN', K.lane .. lane)[1]
+        local first = (attempt('ZPOPMIN', K.lane .. lane) or {})[1]
         if first then found[#found + 1] = { lane = lane, first = first } end
       end
     end

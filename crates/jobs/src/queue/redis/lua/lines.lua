@@ -45,7 +45,7 @@ end
 -- The jobs of a line with these places, counted from 0 as Redis does.
 local function line_ids(subject, first, last)
   local only = line_of(subject).only
-  if only == '*' then return call('ZRANGE', K.subject .. subject, first, last) end
+  if only == '*' then return attempt('ZRANGE', K.subject .. subject, first, last) or {} end
   local job = only ~= '' and read(only)
   return job and not ENDED[job.state] and first <= 0 and { only } or {}
 end

@@ -19,6 +19,14 @@ local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
 local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
+-- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
+-- that one suffers: the answer is nil.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then return nil end
+  return answer
+end
+
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
 -- Making it is slow, and most of a call are the same few.
 local texts

@@ -27,7 +27,7 @@ end
 -- it.
 local function release_document(lane, subject, id)
   if id and not is_needed(lane, subject, id) and not read(id) then
-    call('HDEL', K.document .. lane, id)
+    attempt('HDEL', K.document .. lane, id)
   end
 end
 

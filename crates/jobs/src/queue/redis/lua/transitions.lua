@@ -162,7 +162,7 @@ local function join_line(job)
     end
   end
   if not MERGES[job.kind] and gateway(job.lane).scheduled then
-    for _, id in ipairs(call('ZRANGE', K.later .. job.subject, 0, LINE - 1)) do
+    for _, id in ipairs(attempt('ZRANGE', K.later .. job.subject, 0, LINE - 1) or {}) do
       local older = read(id)
       if not older then
         call('ZREM', K.later .. job.subject, id)

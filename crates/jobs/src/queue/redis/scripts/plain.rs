@@ -32,13 +32,21 @@ impl Scripts {
             for (lane, id) in some {
                 pipeline.hget(self.keys.documents(lane), id.to_string());
             }
-            let documents: Vec<Option<Vec<u8>>> = self
+            pipeline.ignore_errors();
+            let failed = |error| QueueError::from_redis("documents", &error);
+            let documents: Vec<RedisResult<Option<Vec<u8>>>> = self
                 .connection
                 .request(async |mut redis| pipeline.query_async(&mut redis).await)
                 .await
-                .map_err(|error| QueueError::from_redis("documents", &error))?;
-            let documents = some.iter().zip(documents);
-            found.extend(documents.filter_map(|((_, id), document)| Some((*id, document?))));
+                .map_err(failed)?;
+            for ((_, id), document) in some.iter().zip(documents) {
+                match document {
+                    Ok(document) => found.extend(document.map(|document| (*id, document))),
+                    // Somebody has put something else there: only this gateway's are missing.
+                    Err(error) if error.code() == Some("WRONGTYPE") => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
         }
         Ok(found)
     }
