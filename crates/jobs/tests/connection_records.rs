@@ -77,6 +77,27 @@ async fn a_connection_that_is_stored_alone_serves_documents_that_name_the_gatewa
     }
 }
 
+#[tokio::test]
+async fn a_job_that_no_connection_is_known_for_proves_nothing() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let first = document(&[
+        ("/gateway", json!({ "id": Uuid::from_u128(1) })),
+        ("/options/wake", json!({})),
+    ]);
+    put(&queue, &first).await;
+    runs_until_done(&queue, 1).await;
+    let agents = queue.recorded_agents(Uuid::from_u128(1), 0, 1).await.unwrap().agents;
+    assert!(!agents[0].observed);
+    assert_eq!(agents[0].owed, [Owed::Provision, Owed::Wake]);
+    store(&queue, &json!({})).await;
+    put(&queue, &nameless(1)).await;
+    let runs = runs_until_done(&queue, 2).await;
+    assert!(runs.map(provision)[0].options.wake.is_some());
+    let agents = queue.recorded_agents(Uuid::from_u128(1), 0, 1).await.unwrap().agents;
+    assert!(agents[0].observed && agents[0].owed.is_empty());
+}
+
 #[test]
 fn a_connection_is_checked_like_the_gateway_of_a_job() {
     let id = Uuid::from_u128(1);

@@ -185,9 +185,12 @@ fn read(
         let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
         let uncounted = run.saturating_sub(attempt);
         let attempt = AttemptInfo { attempt, max_attempts, lane_failures, uncounted };
-        let used = raw.record().map(UsedRecord::from);
+        let claimed = Claimed::read(&raw, loaded, keyring);
+        // A run that calls no gateway proves nothing of the agent.
+        let proves = claimed.as_ref().is_ok_and(|claimed| claimed.job.gateway().is_some());
+        let used = raw.record().filter(|_| proves).map(UsedRecord::from);
         let job = LeasedJob { lease: (raw.id.clone(), token), attempt, used };
-        match (Claimed::read(&raw, loaded, keyring), &mut one) {
+        match (claimed, &mut one) {
             (Ok(claimed), None) => one = Some(claimed),
             (Ok(claimed), Some(one)) => one.share_with(claimed),
             (Err(outcome), _) => {

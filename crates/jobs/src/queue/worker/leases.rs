@@ -32,7 +32,7 @@ pub(crate) enum Stopped {
 pub(crate) struct LeasedJob {
     pub(crate) lease: Lease,
     pub(crate) attempt: AttemptInfo,
-    /// The record of the agent that the run uses, if there is one.
+    /// The record of the agent that the run uses and can prove, if there is one.
     pub(crate) used: Option<UsedRecord>,
 }
 
