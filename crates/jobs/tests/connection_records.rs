@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mission_core::{Failure, Outcome};
+use mission_core::{Failure, Outcome, Scope};
 use mission_jobs::queue::{
     AgentCounts, AgentPhase, GatewayConnection, InUse, Owed, PauseScope, RecordedAgent,
     StoredConnection,
@@ -152,6 +152,27 @@ async fn another_connection_frees_all_blocked_jobs_at_once_and_the_same_one_none
     assert_eq!(count_of(&queue, State::Ready).await, 6, "the newest revision counts");
     assert_eq!(count_of(&queue, State::Blocked).await, 0);
     runs_until_done(&queue, 6).await;
+}
+
+#[tokio::test]
+async fn a_connection_with_a_known_key_frees_the_jobs_that_one_with_an_unknown_key_blocked() {
+    let redis = RedisServer::start().await;
+    let [wrong, right] = [(); 2].map(|()| Arc::new(Keyring::generate().parse::<Keyring>().unwrap()));
+    let queue = redis.queue().with_keys(right);
+    store(&redis.queue().with_keys(wrong), &json!({})).await;
+    let jobs = [1, 2, 3].map(nameless);
+    put_all(&queue, &jobs).await;
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    for job in &jobs {
+        let failure = reaches(&queue, job.id, State::Blocked).await.failure.unwrap();
+        assert_eq!((failure.code.as_str(), failure.scope), ("unknown_key", Scope::Gateway));
+        let ways = ["MISSION_SECRET_KEY", "worker gateways put"];
+        assert!(ways.iter().all(|way| failure.remedy.text.contains(way)), "{failure:?}");
+    }
+    assert!(store(&queue, &json!({})).await.changed);
+    for job in &jobs {
+        reaches(&queue, job.id, State::Done).await;
+    }
 }
 
 #[tokio::test]

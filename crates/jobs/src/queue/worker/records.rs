@@ -148,6 +148,8 @@ pub(crate) struct Loaded {
 pub(crate) enum Incomplete {
     /// A document is sealed with a key that this worker does not have.
     Sealed(OpenError),
+    /// The same of the document with the gateway's connection.
+    SealedConnection(OpenError),
     /// The document with the gateway's connection is missing or spoilt, and the job has none.
     UnknownConnection,
     /// The agent's token is sealed, but the newest connection of the gateway is neither sealed nor
@@ -161,6 +163,14 @@ impl Incomplete {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Sealed(error) => error.outcome(),
+            Self::SealedConnection(error) => {
+                let mut failure = error.failure().of_gateway();
+                failure.remedy.text.push_str(
+                    ", or store the gateway's connection again (`worker gateways put`) with a key \
+                     that they have",
+                );
+                Outcome::Blocked(failure)
+            }
             Self::UnknownConnection => {
                 let what = "the document with the gateway's connection is not in Redis, or is not \
                     valid any more";
@@ -256,7 +266,11 @@ impl Loaded {
                 applied: Applied::read(&raw.applied),
             })
         });
-        let connection = part(raw.connection.parse().ok(), &["gateway"])?;
+        let connection = part(raw.connection.parse().ok(), &["gateway"]);
+        let connection = connection.map_err(|incomplete| match incomplete {
+            Incomplete::Sealed(error) => Incomplete::SealedConnection(error),
+            other => other,
+        })?;
         if connection.is_none() && !raw.connection.is_empty() && !has_connection(own) {
             return Err(Incomplete::UnknownConnection);
         }
