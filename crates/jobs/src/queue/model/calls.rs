@@ -1,5 +1,6 @@
 //! The calls of the model, except claim, which is in `claims.rs`.
 
+use mission_core::Kind;
 use uuid::Uuid;
 
 use super::events;
@@ -58,7 +59,7 @@ impl Model {
     /// then.
     pub(super) fn arrive(&mut self, id: Uuid, from: Option<State>) {
         let now = self.now;
-        if self.job(id).kind == mission_core::Kind::Cleanup
+        if self.job(id).kind == Kind::Cleanup
             && let Err(newer) = self.record_agent(id)
         {
             return self.overtaken(id, from, newer);
@@ -294,8 +295,13 @@ impl Model {
             let seq = self.number();
             let job = self.job(id);
             (job.seq, job.rank, job.expires_at) = (seq, (job.priority, seq), None);
+            let kind = job.kind;
             self.newest.entry(subject.clone()).or_insert(id);
             self.latest.insert(subject, seq);
+            if kind == Kind::Cleanup {
+                self.job(id).generation = None;
+                self.record_agent(id).expect("the newest of its agent");
+            }
         }
         self.go(id, State::Ready, More { by: Some(by.to_owned()), ..More::default() });
         if dead {
