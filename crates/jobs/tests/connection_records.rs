@@ -157,7 +157,8 @@ async fn another_connection_frees_all_blocked_jobs_at_once_and_the_same_one_none
 #[tokio::test]
 async fn a_connection_with_a_known_key_frees_the_jobs_that_one_with_an_unknown_key_blocked() {
     let redis = RedisServer::start().await;
-    let [wrong, right] = [(); 2].map(|()| Arc::new(Keyring::generate().parse::<Keyring>().unwrap()));
+    let [wrong, right] =
+        [(); 2].map(|()| Arc::new(Keyring::generate().parse::<Keyring>().unwrap()));
     let queue = redis.queue().with_keys(right);
     store(&redis.queue().with_keys(wrong), &json!({})).await;
     let jobs = [1, 2, 3].map(nameless);

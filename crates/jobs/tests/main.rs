@@ -21,6 +21,7 @@ mod outcomes;
 mod pausing;
 mod producers;
 mod readiness;
+mod recording;
 mod records;
 mod replacing;
 mod retention;

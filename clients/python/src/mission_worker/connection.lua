@@ -82,6 +82,14 @@ local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
 local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
+-- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
+-- that one suffers: the answer is nil.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then return nil end
+  return answer
+end
+
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
 -- Making it is slow, and most of a call are the same few.
 local texts
@@ -641,7 +649,7 @@ end
 -- The jobs of a line with these places, counted from 0 as Redis does.
 local function line_ids(subject, first, last)
   local only = line_of(subject).only
-  if only == '*' then return call('ZRANGE', K.subject .. subject, first, last) end
+  if only == '*' then return attempt('ZRANGE', K.subject .. subject, first, last) or {} end
   local job = only ~= '' and read(only)
   return job and not ENDED[job.state] and first <= 0 and { only } or {}
 end
@@ -685,7 +693,7 @@ end
 -- it.
 local function release_document(lane, subject, id)
   if id and not is_needed(lane, subject, id) and not read(id) then
-    call('HDEL', K.document .. lane, id)
+    attempt('HDEL', K.document .. lane, id)
   end
 end
 

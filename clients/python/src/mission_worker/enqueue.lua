@@ -88,6 +88,14 @@ local LAYOUT, HISTORY, LINE, TIMELINE = '3', 20, 100, 1200
 local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
 local RANKS = 2 ^ 48
 
+-- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
+-- that one suffers: the answer is nil.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then return nil end
+  return answer
+end
+
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
 -- Making it is slow, and most of a call are the same few.
 local texts
@@ -665,7 +673,7 @@ end
 -- The jobs of a line with these places, counted from 0 as Redis does.
 local function line_ids(subject, first, last)
   local only = line_of(subject).only
-  if only == '*' then return call('ZRANGE', K.subject .. subject, first, last) end
+  if only == '*' then return attempt('ZRANGE', K.subject .. subject, first, last) or {} end
   local job = only ~= '' and read(only)
   return job and not ENDED[job.state] and first <= 0 and { only } or {}
 end
@@ -747,7 +755,7 @@ end
 -- it.
 local function release_document(lane, subject, id)
   if id and not is_needed(lane, subject, id) and not read(id) then
-    call('HDEL', K.document .. lane, id)
+    attempt('HDEL', K.document .. lane, id)
   end
 end
 
@@ -855,13 +863,37 @@ local function record_heartbeats(job, heartbeats)
   if #list > 0 then gateway(job.lane).synced = 1 end
 end
 
+-- The scheduled cleanup of the highest generation of this job's agent, if there is one: other
+-- scheduled jobs have none of their own.
+local function scheduled_cleanup(job)
+  if not gateway(job.lane).scheduled then return nil end
+  local ids, highest = attempt('ZRANGE', K.later .. job.subject, -LINE, -1) or {}, nil
+  read_all(ids)
+  for _, id in ipairs(ids) do
+    local other = read(id)
+    local generation = other and other.generation
+    if generation and generation >= (highest and highest.generation or 0) then highest = other end
+  end
+  return highest
+end
+
 -- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
--- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due.
--- Returns whether the document is the newest of its agent.
+-- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due,
+-- but its generation counts until then. Returns the job whose document is newer, if there is one.
 local function record_document(job, heartbeats, fingerprint)
   record_connection(job, fingerprint)
-  if MERGES[job.kind] then record_heartbeats(job, heartbeats) end
-  return MERGES[job.kind] or job.kind == 'cleanup' or record_agent(job)
+  if MERGES[job.kind] then
+    record_heartbeats(job, heartbeats)
+    return nil
+  end
+  local cleanup, known = scheduled_cleanup(job), agent_record(job.subject)
+  if cleanup then
+    local seen = cleanup.generation
+    if (job.generation or seen) < seen then return cleanup.id end
+    -- Without a number, the order of enqueueing counts.
+    job.generation = job.generation or math.max(seen, known and known.generation or 0)
+  end
+  if job.kind ~= 'cleanup' and not record_agent(job) then return known.job end
 end
 
 -- A job was cancelled: its cleanup leaves the agent as it is, and what only it asked for once is
@@ -1026,7 +1058,7 @@ local function join_line(job)
     end
   end
   if not MERGES[job.kind] and gateway(job.lane).scheduled then
-    for _, id in ipairs(call('ZRANGE', K.later .. job.subject, 0, LINE - 1)) do
+    for _, id in ipairs(attempt('ZRANGE', K.later .. job.subject, 0, LINE - 1) or {}) do
       local older = read(id)
       if not older then
         call('ZREM', K.later .. job.subject, id)
@@ -1264,8 +1296,9 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  if not record_document(job, arg(14), optional(arg(15))) then
-    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  local newer = record_document(job, arg(14), optional(arg(15)))
+  if newer then
+    go(job, 'superseded', NOW, { superseded_by = newer })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
     call('ZADD', K.later .. job.subject, seq, job.id)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::job::{Job, Time};
 use super::machine::Model;
+use crate::queue::State;
 use crate::queue::redis::claim::RawClaim;
 
 /// The time for which a deleted agent is remembered.
@@ -81,7 +82,28 @@ impl Model {
             };
             self.connect(job.lane, connection);
         }
+        if job.kind != Kind::HeartbeatSync {
+            self.heed_scheduled_cleanup(&job)?;
+        }
         if job.kind == Kind::Cleanup { Ok(()) } else { self.record_agent(id) }
+    }
+
+    /// Compares the generation of a document with those of the cleanups of its agent that are not
+    /// due yet. A document without one takes the highest, as from a record.
+    fn heed_scheduled_cleanup(&mut self, job: &Job) -> Result<(), Uuid> {
+        let cleanups = self.jobs.values().filter(|other| {
+            other.kind == Kind::Cleanup
+                && other.state == State::Scheduled
+                && other.subject == job.subject
+                && other.id != job.id
+        });
+        let highest =
+            cleanups.filter_map(|other| Some((other.generation?, other.seq, other.id))).max();
+        let Some((seen, _, newer)) = highest else { return Ok(()) };
+        let known = self.records.agents.get(&job.subject).and_then(|record| record.generation);
+        let generation = job.generation.unwrap_or(seen.max(known.unwrap_or_default()));
+        self.job(job.id).generation = Some(generation);
+        if generation < seen { Err(newer) } else { Ok(()) }
     }
 
     /// Applies a document to the record of its agent: when it is enqueued, or a cleanup when it is

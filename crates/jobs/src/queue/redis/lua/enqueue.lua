@@ -98,8 +98,9 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  if not record_document(job, arg(14), optional(arg(15))) then
-    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  local newer = record_document(job, arg(14), optional(arg(15)))
+  if newer then
+    go(job, 'superseded', NOW, { superseded_by = newer })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
     call('ZADD', K.later .. job.subject, seq, job.id)

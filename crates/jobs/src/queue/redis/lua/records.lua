@@ -146,13 +146,37 @@ local function record_heartbeats(job, heartbeats)
   if #list > 0 then gateway(job.lane).synced = 1 end
 end
 
+-- The scheduled cleanup of the highest generation of this job's agent, if there is one: other
+-- scheduled jobs have none of their own.
+local function scheduled_cleanup(job)
+  if not gateway(job.lane).scheduled then return nil end
+  local ids, highest = attempt('ZRANGE', K.later .. job.subject, -LINE, -1) or {}, nil
+  read_all(ids)
+  for _, id in ipairs(ids) do
+    local other = read(id)
+    local generation = other and other.generation
+    if generation and generation >= (highest and highest.generation or 0) then highest = other end
+  end
+  return highest
+end
+
 -- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
--- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due.
--- Returns whether the document is the newest of its agent.
+-- is lost if a newer job replaces that job meanwhile. Only a cleanup marks its agent when it is due,
+-- but its generation counts until then. Returns the job whose document is newer, if there is one.
 local function record_document(job, heartbeats, fingerprint)
   record_connection(job, fingerprint)
-  if MERGES[job.kind] then record_heartbeats(job, heartbeats) end
-  return MERGES[job.kind] or job.kind == 'cleanup' or record_agent(job)
+  if MERGES[job.kind] then
+    record_heartbeats(job, heartbeats)
+    return nil
+  end
+  local cleanup, known = scheduled_cleanup(job), agent_record(job.subject)
+  if cleanup then
+    local seen = cleanup.generation
+    if (job.generation or seen) < seen then return cleanup.id end
+    -- Without a number, the order of enqueueing counts.
+    job.generation = job.generation or math.max(seen, known and known.generation or 0)
+  end
+  if job.kind ~= 'cleanup' and not record_agent(job) then return known.job end
 end
 
 -- A run has proven on the gateway what the record said when it began: its `seq`, and what was owed,
