@@ -479,6 +479,11 @@ local function may_run_alone(job, by)
     and (not known.running or known.owner == by)
 end
 
+-- Whether a job that merges is the next of its line: no other runs, and no older one is ready.
+local function comes_next(job)
+  return not gateway(job.lane).merging and first_ready(job.subject) == job
+end
+
 local function find_suspect()
   for _, waiting in ipairs(call('ZRANGE', K.suspects, 0, SUSPECTS - 1)) do
     local job = read(waiting:sub(1, 36))
@@ -488,9 +493,7 @@ local function find_suspect()
       call('ZREM', K.suspects, waiting)
       if not job then leave_line(subject, waiting:sub(1, 36)) end
       offer(subject)
-    elseif
-      may_run_alone(job, worker) and (not MERGES[job.kind] or first_ready(job.subject) == job)
-    then
+    elseif may_run_alone(job, worker) and (not MERGES[job.kind] or comes_next(job)) then
       return job
     end
   end
