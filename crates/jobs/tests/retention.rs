@@ -140,8 +140,8 @@ async fn many_old_jobs_are_removed_in_small_steps() {
     let (mut steps, mut removed) = (Vec::new(), 0);
     for line in monitor.so_far().await {
         if line.contains(" lua] ") {
-            let removes = line.contains(r#""HDEL" "{test}:job""#);
-            removed += if removes { line.matches("\" \"").count() - 1 } else { 0 };
+            let is_removal = line.contains(r#""HDEL" "{test}:job""#);
+            removed += if is_removal { line.matches("\" \"").count() - 1 } else { 0 };
         } else if removed > 0 {
             steps.push(std::mem::take(&mut removed));
         }
