@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mission_gateway_sim::{Action, Fault, Gateway, Profile};
-use mission_jobs::{Envelope, State};
+use mission_jobs::{Envelope, Queue, State};
 use mission_test_support::RedisServer;
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -17,6 +17,20 @@ fn job(gateway: &Gateway, number: u128, agent: usize) -> Envelope {
     let mut document = documents::provision(&gateway.url(), &format!("Agent {agent}"));
     document["gateway"]["id"] = Uuid::from_u128(number).to_string().into();
     Envelope::new(document.to_string().as_bytes()).unwrap()
+}
+
+/// Enqueues the job and waits for its success.
+async fn ends_soon(queue: &Queue, job: &Envelope) {
+    let began = Instant::now();
+    queue.enqueue(std::slice::from_ref(job)).await.unwrap();
+    loop {
+        let now = queue.get(job.id).await.unwrap().unwrap();
+        if now.state == State::Done {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it waits for those that hang: {now:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,14 +56,39 @@ async fn gateways_that_hang_leave_slots_for_others() {
         assert!(gateway.wait_for(|calls| !calls.is_empty()).await, "it is called");
     }
     let healthy = start(Profile::V2026_9_6, |_| {}).await;
-    let urgent = job(&healthy, 9, 0).with_priority(0);
+    ends_soon(&queue, &job(&healthy, 9, 0).with_priority(0)).await;
+    let running = queue.counts().await.unwrap().of(State::Running);
+    assert!((4..=8).contains(&running), "each gateway that hangs has a slot or two");
+    worker.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_gateways_that_hang_than_slots_leave_slots_for_one_that_has_answered() {
+    let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
+    let queue = redis.queue_named("mission");
+    let config = data.path().join("worker.toml");
+    std::fs::write(&config, "[worker]\nconcurrency = 8\n").unwrap();
+    let worker = Worker::new(data.path())
+        .env("MISSION_CONFIG", config)
+        .env("MISSION_REDIS_URL", redis.url())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let mut worker = worker.spawn(&["run"]);
+    let healthy = start(Profile::V2026_9_6, |_| {}).await;
+    ends_soon(&queue, &job(&healthy, 99, 0)).await;
+    let mut hanging = Vec::new();
+    for number in 1..=10 {
+        let gateway = start(Profile::V2026_9_6, |_| {}).await;
+        gateway.inject(Fault::at_call(1, Action::Silence).times(100_000));
+        let jobs: Vec<_> = (0..3).map(|agent| job(&gateway, number, agent)).collect();
+        queue.enqueue(&jobs).await.unwrap();
+        hanging.push(gateway);
+    }
     let began = Instant::now();
-    queue.enqueue(std::slice::from_ref(&urgent)).await.unwrap();
-    while queue.get(urgent.id).await.unwrap().unwrap().state != State::Done {
-        assert!(began.elapsed() < Duration::from_secs(20), "it waits for those that hang");
+    while queue.counts().await.unwrap().of(State::Running) < 4 {
+        assert!(began.elapsed() < Duration::from_secs(20), "half of the slots are used");
         sleep(Duration::from_millis(20)).await;
     }
-    let running = queue.counts().await.unwrap().of(State::Running);
-    assert_eq!(running, 8, "two jobs of each gateway that hangs");
+    ends_soon(&queue, &job(&healthy, 99, 1)).await;
+    assert_eq!(queue.counts().await.unwrap().of(State::Running), 4, "half of the slots");
     worker.kill().await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! A case: operations on a queue in Redis and on the model, compared after each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -55,6 +55,8 @@ pub(super) struct Case<'a> {
     pub(super) sleepers: Sleepers,
     /// The records that runs got, by the tokens of their leases.
     used: BTreeMap<u64, Used>,
+    /// The tokens of runs whose gateways were unproven.
+    unproven: BTreeSet<u64>,
     /// The latest time that the clock has ever shown.
     latest: u64,
 }
@@ -80,6 +82,7 @@ impl<'a> Case<'a> {
             former: empty,
             sleepers: Sleepers::default(),
             used: BTreeMap::new(),
+            unproven: BTreeSet::new(),
             latest: BEGIN,
         };
         redis::cmd("FLUSHALL").exec_async(&mut case.bench.connection).await.unwrap();
@@ -236,11 +239,13 @@ impl<'a> Case<'a> {
             pop.exec_async(&mut self.bench.connection).await.unwrap();
         }
         let held = self.held[usize::from(worker)].len();
-        let room = Room { wanted, held, slots: self.model.limits.slots };
+        let is_unproven = |(_, token): &&(Uuid, u64)| self.unproven.contains(token);
+        let unproven = self.held[usize::from(worker)].iter().filter(is_unproven).count();
+        let room = Room { wanted, held, slots: self.model.limits.slots, unproven };
         let batch = self.bench.scripts.claim(&name, room, &self.settings).await?;
         self.model.look_around();
-        let runs = self.model.take(&name, wanted, held, &batch)?;
-        self.model.unreserved = None;
+        let runs = self.model.take(&name, wanted, (held, unproven), &batch)?;
+        (self.model.unreserved, self.model.unproven) = (None, None);
         self.model.forget_groups();
         if runs < wanted && !batch.alone {
             self.sleepers.sleep(worker, batch.next_due.map(millis));
@@ -249,6 +254,9 @@ impl<'a> Case<'a> {
         }
         for raw in &batch.jobs {
             self.used.insert(raw.token, Used::of(raw));
+            if raw.unproven {
+                self.unproven.insert(raw.token);
+            }
         }
         let leases = batch.jobs.iter().map(|job| (job.id.parse().unwrap(), job.token));
         self.held[usize::from(worker)].extend(leases);

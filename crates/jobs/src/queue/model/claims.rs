@@ -171,6 +171,7 @@ impl Model {
         let window = usize::try_from(self.window(lane)).unwrap_or(usize::MAX);
         let limit = if failures > 0 { 1 } else { self.limits.lane_concurrency.min(window) };
         (self.unreserved != Some(0) || self.may_have_reserve(lane))
+            && (!self.is_unproven(lane) || self.may_prove(lane))
             && held_until <= self.now
             && self.running(lane).count() < limit
             && self.running(lane).all(|job| job.worker.as_deref() == Some(worker))
@@ -179,9 +180,24 @@ impl Model {
     /// Returns whether the lane may have one of a worker's last slots.
     pub(super) fn may_have_reserve(&self, lane: Uuid) -> bool {
         let heard = self.windows.get(&lane).and_then(|(_, heard)| *heard);
-        self.running(lane).next().is_none()
-            || self.running(lane).count() < NOT_MUCH
-                && heard.is_some_and(|heard| self.now < heard + RECENT)
+        match self.running(lane).count() {
+            0 => !self.is_unproven(lane),
+            runs => runs < NOT_MUCH && heard.is_some_and(|heard| self.now < heard + RECENT),
+        }
+    }
+
+    /// Returns whether the lane's gateway has not answered for a while, or not since it could not
+    /// be reached.
+    pub(super) fn is_unproven(&self, lane: Uuid) -> bool {
+        let heard = self.windows.get(&lane).and_then(|(_, heard)| *heard);
+        heard.is_none_or(|heard| self.now >= heard + HEARD)
+            || self.lanes.get(&lane).is_some_and(|lane| lane.failures > 0)
+    }
+
+    /// Returns whether the lane may have a slot although its gateway is unproven.
+    fn may_prove(&self, lane: Uuid) -> bool {
+        let share = if self.running(lane).next().is_some() { 2 } else { 1 };
+        self.unproven.is_none_or(|(runs, most)| runs * share < most)
     }
 
     /// Returns how many runs the lane may have at once, as far as its gateway's answers decide.
@@ -212,12 +228,13 @@ impl Model {
         &mut self,
         worker: &str,
         wanted: usize,
-        held: usize,
+        (held, unproven): (usize, usize),
         batch: &Batch,
     ) -> Result<usize, String> {
         let slots = self.limits.slots;
         let reserve = (slots / 10).max(1);
         self.unreserved = (slots >= 4).then(|| slots.saturating_sub(held + reserve));
+        self.unproven = (slots > 0).then_some((unproven, slots.div_ceil(2)));
         if let Some(runs) = self.take_alone(worker, wanted, held, batch)? {
             return Ok(runs);
         }
@@ -227,6 +244,9 @@ impl Model {
             runs += 1;
             self.take_first(worker, first)?;
             self.unreserved = self.unreserved.map(|runs| runs.saturating_sub(1));
+            if let Some((runs, _)) = &mut self.unproven {
+                *runs += usize::from(first.unproven);
+            }
             let mut expected = self.group(first);
             while let Some(member) = jobs.next_if(|job| job.leader == Some(first.token)) {
                 if expected.is_empty() || expected.remove(0).to_string() != member.id {
@@ -304,13 +324,13 @@ impl Model {
             (job.kind.as_str(), job.lane.to_string(), job.attempts, job.max_attempts, job.runs),
             (job.enqueued_at, lane_failures, job.seq),
             (job.expires_at.map(|time| time.saturating_sub(now)), self.used(&job)),
-            (self.heartbeat_and_connection(&job), self.applied(&job)),
+            (self.heartbeat_and_connection(&job), self.applied(&job), self.is_unproven(lane)),
         );
         let got = (
             (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
             (raw.enqueued_at_ms, raw.lane_failures, raw.seq),
             (expires_in, super::records::Used::of(raw)),
-            ((raw.heartbeat.clone(), raw.connection.clone()), raw.applied.clone()),
+            ((raw.heartbeat.clone(), raw.connection.clone()), raw.applied.clone(), raw.unproven),
         );
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
     }

@@ -46,6 +46,9 @@ pub(super) struct Model {
     pub(super) windows: BTreeMap<Uuid, (u64, Option<Time>)>,
     /// The number of runs that the claiming worker may take from any lane, if that is limited.
     pub(super) unreserved: Option<usize>,
+    /// The number of its runs whose gateways were unproven, and how many there may be, if that is
+    /// limited.
+    pub(super) unproven: Option<(usize, usize)>,
     /// The turn to run a job alone, if a worker has it.
     pub(super) turn: Option<Turn>,
     /// The time until which other jobs come before the next turn.

@@ -58,8 +58,9 @@ impl Sleepers {
                 // The first worker that looks at jobs of a resumed kind wakes the owner of their
                 // lane.
                 let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
-                // A worker that has only slots left that are reserved looks again soon.
-                let limited = model.limits.slots > 0 && !model.may_have_reserve(job.lane);
+                // A worker that has no slot left for such a lane looks again soon.
+                let limited = model.limits.slots > 0
+                    && (model.is_unproven(job.lane) || !model.may_have_reserve(job.lane));
                 if !held
                     && !limited
                     && !(if owned { woken(&format!("wake:{name}")) } else { anybody })

@@ -42,6 +42,8 @@ pub(crate) struct RawClaim {
     pub(crate) connection: String,
     /// What was last applied to its agent: JSON, or empty.
     pub(crate) applied: String,
+    /// `true` if its gateway has not answered for a while, or not since it could not be reached.
+    pub(crate) unproven: bool,
 }
 
 /// The jobs that one claim returned.
@@ -63,13 +65,15 @@ pub(crate) struct Room {
     pub(crate) held: usize,
     /// The number of runs that it may hold.
     pub(crate) slots: usize,
+    /// The number of runs that it holds whose gateways were unproven when it took them.
+    pub(crate) unproven: usize,
 }
 
 impl RawClaim {
     /// Reads one row, whose values are in the order of the fields here; one that cannot be read is
     /// empty or 0. Returns none if it does not have the form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
-        if values.len() != 20 {
+        if values.len() != 21 {
             return None;
         }
         let row = &mut values.into_iter();
@@ -97,6 +101,7 @@ impl RawClaim {
             heartbeat: next(row),
             connection: next(row),
             applied: next(row),
+            unproven: next::<u64>(row) == 1,
         })
     }
 

@@ -214,7 +214,7 @@ impl Scripts {
         let (ended, dead) = (&settings.keep_ended, &settings.keep_dead);
         let keep = (millis(ended.age), ended.count, millis(dead.age), dead.count);
         let limits = (millis(settings.lease), settings.lane_concurrency.max(1));
-        let args = (worker, room.wanted, limits, keep, (room.held, room.slots));
+        let args = (worker, room.wanted, limits, keep, (room.held, room.slots, room.unproven));
         let (jobs, wait, recovered, alone): (Vec<Vec<Value>>, i64, u64, bool) = self
             .run_once(lua::claim, args)
             .await

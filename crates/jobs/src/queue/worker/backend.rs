@@ -171,6 +171,7 @@ impl BackendConfig for Consumer {
             leases: Leases::default(),
             acks,
             slots: Arc::new(Semaphore::new(self.settings.concurrency.max(1))),
+            unproven: Arc::default(),
             phase: watch::Sender::new(Phase::Work),
             drained: watch::Sender::new(false),
             claims: self.queue.claims.clone(),

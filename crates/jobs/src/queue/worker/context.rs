@@ -31,6 +31,8 @@ pub(crate) struct ConsumerContext {
     pub(crate) acks: Acks,
     /// One permit for each run that may be in progress. A lease holds the permit of its run.
     pub(crate) slots: Arc<Semaphore>,
+    /// The thing that each run shares whose gateway was unproven when it was claimed.
+    pub(crate) unproven: Arc<()>,
     /// The stage of the shutdown; tasks wait for it to change.
     pub(crate) phase: watch::Sender<Phase>,
     /// `true` if a person has asked this worker to claim no more jobs. The heartbeat sets it.

@@ -16,7 +16,7 @@ use super::context::{ConsumerContext, Phase};
 use crate::queue::redis::claim::{RawClaim, Room};
 use crate::queue::worker::completer;
 use crate::queue::worker::journal::LeasedJournal;
-use crate::queue::worker::leases::{LeasedJob, UsedRecord};
+use crate::queue::worker::leases::{LeasedJob, Slot, UsedRecord};
 use crate::queue::worker::records::Loaded;
 use crate::retry::{AttemptInfo, DeadReason, Disposition};
 use crate::run::{Claimed, RunResult};
@@ -52,7 +52,12 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
         let wanted = slots.num_permits();
         let free = wanted + shared.slots.available_permits();
         let slots_in_all = shared.settings.concurrency.max(1);
-        let room = Room { wanted, held: slots_in_all.saturating_sub(free), slots: slots_in_all };
+        let room = Room {
+            wanted,
+            held: slots_in_all.saturating_sub(free),
+            slots: slots_in_all,
+            unproven: Arc::strong_count(&shared.unproven) - 1,
+        };
         let batch = select! {
             batch = shared.scripts.claim(&shared.worker, room, &shared.settings) => batch,
             () = shared.reaches(Phase::End) => return,
@@ -150,7 +155,8 @@ async fn hand_out(
     };
     let mut jobs = jobs.into_iter().peekable();
     while let Some(first) = jobs.next() {
-        let slot = slots.split(1).expect("a claim brings no more runs than there are slots");
+        let permit = slots.split(1).expect("a claim brings no more runs than there are slots");
+        let slot = Slot::new(permit, first.unproven.then(|| Arc::clone(&shared.unproven)));
         let leader = Some(first.token);
         let mut run = vec![first];
         run.extend(std::iter::from_fn(|| jobs.next_if(|job| job.leader == leader)));

@@ -1,7 +1,7 @@
 //! The leases that this worker holds, by run, and the task that renews them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
@@ -52,6 +52,20 @@ impl From<AgentRecord> for UsedRecord {
     }
 }
 
+/// A slot that a run has, which is free again when this is dropped.
+pub(crate) struct Slot {
+    /// Counts the run if its gateway was unproven. It goes first, so that no claim counts a run
+    /// whose permit is back.
+    _unproven: Option<Arc<()>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    pub(crate) const fn new(permit: OwnedSemaphorePermit, unproven: Option<Arc<()>>) -> Self {
+        Self { _unproven: unproven, _permit: permit }
+    }
+}
+
 /// All runs of one worker, by the token of their first lease.
 #[derive(Default)]
 pub(crate) struct Leases(Mutex<HashMap<u64, Entry>>);
@@ -65,7 +79,7 @@ struct Entry {
     valid_until: Instant,
     stopped: watch::Sender<Option<Stopped>>,
     /// The slot of the run, which is free again when the run ends.
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl Leases {
@@ -75,7 +89,7 @@ impl Leases {
         token: u64,
         held: Vec<LeasedJob>,
         valid_until: Instant,
-        slot: OwnedSemaphorePermit,
+        slot: Slot,
     ) {
         let stopped = watch::Sender::new(None);
         let entry = Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot };

@@ -4,7 +4,7 @@
 -- ARGV  1 worker  2 n, may be 0  3 lease in ms  4 most jobs of a lane at once
 --       5, 6 how long (in ms) and how many done, superseded and cancelled jobs are kept
 --       7, 8 the same for dead jobs  9 how many runs the worker holds  10 how many it may hold, or
---       0 if that does not matter
+--       0 if that does not matter  11 how many of its runs were unproven when it took them
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back, 1 if the worker is to
 --   take nothing until all its runs have ended}; a job is {id, token, version, kind, lane, attempt,
 --   max attempts, run, enqueued at, failures of the lane in a row, ms until it expires or -1, token
@@ -12,7 +12,7 @@
 --   it was ready, its effects on its gateway so far (JSON, or empty), 1 if its latest run lost its
 --   worker, its number, the record of its agent (MessagePack, or empty), the newest heartbeat of
 --   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
---   or empty, what was last applied to its agent (JSON, or empty)}.
+--   or empty, what was last applied to its agent (JSON, or empty), 1 if its gateway is unproven}.
 -- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
 --   that may continue, 20 jobs that another connection sets free, 64 old jobs; n + 31 jobs taken
 --   and 100 candidates; about 6 commands each; one command for each of at most 128 jobs that are to
@@ -398,6 +398,7 @@ local function rows()
       heartbeat or '',
       in_force and in_force.document or '',
       about_agent and job.kind ~= 'cleanup' and applied[i] or '',
+      is_unproven(known) and 1 or 0,
     }
   end
   return answer
@@ -564,19 +565,26 @@ local has_rested = rest <= NOW or rest > NOW + REST
 if not alone.id and wanted > 0 and has_rested then stand_aside() end
 local aside = run_alone()
 
--- The last slots of a worker are kept for lanes that run nothing yet, or not much and whose gateway
--- answers, so that gateways that do not answer never take all of them.
+-- The last slots of a worker are kept for lanes whose gateway has answered and that run nothing yet,
+-- or not much and whose gateway answers, so that gateways that do not answer never take all of them.
 local RECENT, NOT_MUCH, RETRY, slots = 10000, 4, 1000, tonumber(ARGV[10])
 local unreserved = wanted
 if slots >= 4 then unreserved = slots - held - math.max(1, math.floor(slots / 10)) end
 local function may_have_reserve(known)
-  return not known.running
-    or known.running < math.max(NOT_MUCH, slots / 8)
-      and known.heard_at
-      and NOW - known.heard_at < RECENT
+  if not known.running then return not is_unproven(known) end
+  return known.running < math.max(NOT_MUCH, slots / 8)
+    and known.heard_at
+    and NOW - known.heard_at < RECENT
 end
--- The lanes that could not have one. They are looked at again after `RETRY`.
-local passed_over = {}
+-- Gateways that may never answer get no more than half of the slots together, and second slots only
+-- within half of these, so that they leave some to each other.
+local unproven, most_unproven = tonumber(ARGV[11]), slots > 0 and math.ceil(slots / 2) or math.huge
+local function may_prove(known, runs)
+  return runs < (known.running and most_unproven / 2 or most_unproven)
+end
+-- The lanes that could not have a slot, and their rotations. They are looked at again after `RETRY`,
+-- or after `SOON` if there are more lanes than one call looks at.
+local passed_over, SOON = {}, 50
 
 local places = (paused.all or aside) and 0 or wanted
 local candidates = places > 0 and places + SPARE or 0
@@ -595,7 +603,7 @@ end
 
 -- The first jobs of the lanes whose turns come next, one of each lane and at most `places`.
 local function next_offered()
-  local found = {}
+  local found, new = {}, 0
   while #found < places and candidates > 0 do
     local lane, rotation = next_lane(places)
     if not lane then break end
@@ -603,11 +611,18 @@ local function next_offered()
     candidates = candidates - 1
     local known = gateway(lane)
     if may_give(lane, known) then
-      if wanted - places + #found >= unreserved and not may_have_reserve(known) then
-        passed_over[#passed_over + 1] = lane
+      local is_new = is_unproven(known)
+      if
+        is_new and not may_prove(known, unproven + new)
+        or wanted - places + #found >= unreserved and not may_have_reserve(known)
+      then
+        passed_over[#passed_over + 1] = { lane = lane, rotation = rotation }
       else
         local first = (attempt('ZPOPMIN', K.lane .. lane) or {})[1]
-        if first then found[#found + 1] = { lane = lane, first = first } end
+        if first then
+          found[#found + 1] = { lane = lane, first = first }
+          if is_new then new = new + 1 end
+        end
       end
     end
   end
@@ -623,13 +638,14 @@ while places > 0 do
   read_all(ids)
   for _, one in ipairs(found) do
     local took, more = take_offered(one.lane, one.first)
-    if took then places = places - 1 end
     local known = gateway(one.lane)
+    if took then places = places - 1 end
+    if took and is_unproven(known) then unproven = unproven + 1 end
     if more and (known.running or 0) < limit_of(known) then offer_lane(one.lane) end
   end
 end
-for _, lane in ipairs(passed_over) do
-  join_rotation(K.own .. worker, lane)
+for _, one in ipairs(passed_over) do
+  join_rotation(one.rotation, one.lane)
 end
 
 -- There is nothing else to do.
@@ -641,6 +657,9 @@ end
 write_states()
 write_rotations()
 
+local idle_lanes = places > 0
+  and call('ZCARD', K.lanes) + call('ZCARD', K.own .. worker) > #passed_over
+
 -- How long a worker without anything to do may sleep, in ms; -1 for ever.
 local function nap()
   if more_to_do then return 0 end
@@ -649,7 +668,7 @@ local function nap()
     local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
   end
-  if #passed_over > 0 then wait = RETRY end
+  if #passed_over > 0 then wait = idle_lanes and SOON or RETRY end
   until_first(K.held)
   until_first(K.expiry)
   for _, state in ipairs(WAITS) do
@@ -658,9 +677,8 @@ local function nap()
   return wait
 end
 
-local idle_lanes = places > 0
-  and call('ZCARD', K.lanes) + call('ZCARD', K.own .. worker) > #passed_over
 -- Others may be idle while this worker cannot take more.
 if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.
-return { rows(), (#taken > 0 or idle_lanes) and 0 or nap(), recovered, aside and 1 or 0 }
+local again = #taken > 0 or idle_lanes and #passed_over == 0
+return { rows(), again and 0 or nap(), recovered, aside and 1 or 0 }

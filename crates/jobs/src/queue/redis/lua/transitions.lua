@@ -79,6 +79,11 @@ local function window(known)
   return known.heard_at and NOW - known.heard_at < HEARD and known.window or FEW
 end
 
+-- Whether the gateway of a lane has not answered for a while, or not since it could not be reached.
+local function is_unproven(known)
+  return (known.failures or not known.heard_at or NOW - known.heard_at >= HEARD) and true or false
+end
+
 -- Offers a job to its lane if it can run. It is the first of the line of its subject.
 local function offer_job(job)
   -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
