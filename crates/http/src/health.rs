@@ -45,6 +45,12 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<String, (Status
     }
 }
 
+/// Returns why the claims of this process fail, as `/readyz` says it; none if they do not fail.
+pub(crate) async fn not_claiming(app: &App) -> Option<String> {
+    let reason = app.queue.claims_jobs(Duration::ZERO).await.err()?;
+    matches!(reason, NotClaiming::Failing { .. }).then(|| format!("not ready: {reason}"))
+}
+
 /// Handles `/metrics`: the metrics in the text format of Prometheus.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> String {
     let stopping = *app.stopping.borrow();

@@ -49,7 +49,7 @@ async fn a_gateways_name_and_facts_outlive_its_jobs() {
     redis.tell::<()>(&format!("HDEL {} {}", queue.keys().jobs(), job.id)).await;
     let gateway = queue.gateways(50).await.unwrap().remove(0);
     assert_eq!(gateway.url.as_deref(), Some("ws://127.0.0.1:1/"));
-    assert_eq!(gateway.name.as_deref(), Some(""));
+    assert_eq!(gateway.name, None, "an empty name is none");
     assert_eq!((gateway.version.as_deref(), gateway.protocol), (Some("2026.9.6"), Some(4)));
     assert_eq!(
         (gateway.roster.as_deref(), gateway.write_limit.as_deref()),

@@ -155,7 +155,9 @@ def _words(fault: _Fault) -> tuple[str, str]:
         case ValidationErrorKind.AdditionalProperties():
             return "unknown field", f"remove it, or use one of {', '.join(schema['properties'])}"
         case ValidationErrorKind.Type(types):
-            wanted = {"object": "an object", "array": "a list", "integer": "an integer"}.get(types[0], f"a {types[0]}")
+            # The validator sorts the types that it names.
+            name = next(name for name in types if name != "null")
+            wanted = {"object": "an object", "array": "a list", "integer": "an integer"}.get(name, f"a {name}")
             return f"wrong type ({_TYPES.get(type(value), 'null')})", f"use {wanted}"
         case ValidationErrorKind.Enum(options):
             return "unknown variant", f"use one of {', '.join(str(option) for option in options if option)}"

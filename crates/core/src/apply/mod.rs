@@ -161,8 +161,9 @@ impl Applier {
     }
 }
 
-/// The summary of a job without a gateway.
-const NO_URL: &str = "nothing to do: the gateway has no url";
+/// The summary of a job without a gateway. A queue fills in the connection that is stored for it.
+const NO_URL: &str =
+    "nothing to do: the document has no url, and no stored connection of its gateway is used";
 
 /// A flow that is being carried out or planned.
 struct Flow<'a> {

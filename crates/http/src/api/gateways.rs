@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use mission_core::Job;
 use mission_jobs::queue::{
     AgentPage, GatewayConnection, GatewayDetails, GatewayRecord, MAX_AGENTS, MAX_PAGE,
     StoredConnection,
@@ -72,7 +71,7 @@ pub(crate) async fn put(
     if !request.headers().get(CONTENT_TYPE).is_some_and(|kind| input::is_json(kind.as_bytes())) {
         return Err(input::no_json());
     }
-    let mut gateway = Job::read_json(&input::read(request, &()).await?)?;
+    let mut gateway = GatewayConnection::read_json(&input::read(request, &()).await?)?;
     if let Some(members) = gateway.as_object_mut() {
         members.entry("id").or_insert_with(|| Value::String(id.to_string()));
     }

@@ -73,8 +73,7 @@ pub(super) async fn show(context: PageContext) -> Answer<Html<String>> {
 
 /// Returns the name of a gateway, or the beginning of its id if it has none.
 pub(super) fn name(gateway: &GatewayRecord) -> String {
-    let name = gateway.name.clone().filter(|name| !name.is_empty());
-    name.unwrap_or_else(|| short(&gateway.id.to_string()))
+    gateway.name.clone().unwrap_or_else(|| short(&gateway.id.to_string()))
 }
 
 /// Returns whether the gateway's last failure is newer than its last success.

@@ -15,10 +15,12 @@ use super::chart::Chart;
 use super::failures::FailureRow;
 use super::gateways::GatewayRow;
 use super::html::Prose;
+use super::job_row::short;
 use super::kinds::KindRow;
 use super::layout::Frame;
 use super::page_context::PageContext;
 use super::{address, gateways, kinds, written};
+use crate::health::not_claiming;
 use crate::problem::Answer;
 use crate::stats_range::Range;
 
@@ -39,6 +41,8 @@ struct HomePage<'a> {
     beneath: String,
     /// The `maxmemory-policy` of a Redis that deletes jobs when its memory is full.
     evicts: Option<&'a str>,
+    /// The reason why this worker claims no jobs, as `/readyz` says it.
+    not_ready: Option<String>,
     cards: Vec<Card<'a>>,
     groups: Vec<FailureRow<'a>>,
     chart: Chart,
@@ -100,14 +104,17 @@ pub(super) async fn show(
     let now =
         app.shared_reads.home[range as usize].read(|_| Box::pin(read(&app.queue, range))).await?;
     let now_ms = glance.now_ms();
-    let named =
-        |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
+    let named = |restart: &Restart| {
+        let short = || short(&restart.gateway.to_string());
+        (glance.name(restart.gateway).unwrap_or_else(short), restart.at_ms)
+    };
     let restarts: Vec<_> = now.restarts.iter().map(named).collect();
     let is_paused = |kind| glance.pause_of(&PauseScope::Kind(kind)).is_some();
     Ok(written(&HomePage {
         frame: context.frame("Now", &glance),
         headline: headline(&glance.summary),
         beneath: beneath(&glance.summary),
+        not_ready: not_claiming(app).await,
         evicts: now.eviction.as_deref().filter(|policy| evicts(policy)),
         cards: cards(&now.needing, now_ms),
         groups: now.groups.iter().map(|group| FailureRow::of(group, &glance)).collect(),

@@ -40,15 +40,14 @@ pub enum QueueError {
         name: String,
     },
     /// Redis does not answer, or cannot work at the moment. Trying again later can help.
-    #[error(
-        "Redis is unavailable for {command} ({reason}); check that it runs, is reachable and \
-         accepts writes"
-    )]
+    #[error("Redis is unavailable for {command} ({reason}); {remedy}")]
     Unavailable {
         /// The name of the script, or of what was asked for.
         command: &'static str,
         /// The message of the connection, or the code and the message of the server.
         reason: String,
+        /// The text of what helps.
+        remedy: &'static str,
     },
     /// A script failed. Trying again does not help.
     #[error(
@@ -194,16 +193,23 @@ pub enum QueueError {
 #[non_exhaustive]
 pub enum InUse {
     /// Running jobs.
-    #[error("{0} of its jobs are running; wait until they have ended, or cancel them")]
+    #[error(
+        "{} running; pause the gateway, then wait until they have ended, or cancel them",
+        of_its(*.0, "job")
+    )]
     Running(u64),
     /// Agents that are not deleted.
     #[error(
-        "{0} of its agents are not deleted; enqueue a cleanup for each, or set force to forget \
-         them without removing them from the gateway"
+        "{} not deleted; enqueue a cleanup for each, or use force (`--force`) to forget them \
+         without removing them from the gateway",
+        of_its(*.0, "agent")
     )]
     Agents(u64),
     /// Jobs that have not ended.
-    #[error("{0} of its jobs are waiting; let them end, or set force to cancel them")]
+    #[error(
+        "{} waiting; let them end, or use force (`--force`) to cancel them",
+        of_its(*.0, "job")
+    )]
     Waiting(u64),
 }
 
@@ -211,8 +217,13 @@ impl QueueError {
     /// Converts an error of the client library, and decides whether trying again can help.
     pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
         let reason = reason(error);
-        if condition(error).is_some() {
-            return Self::Unavailable { command: script, reason };
+        let code = condition(error);
+        let unavailable = |reason| {
+            let remedy = remedy(code.or_else(|| error.code()));
+            Self::Unavailable { command: script, reason, remedy }
+        };
+        if code.is_some() {
+            return unavailable(reason);
         }
         if error.code() == Some("LAYOUT") {
             return Self::Layout { reason };
@@ -226,17 +237,32 @@ impl QueueError {
             // NOREPLICAS …
             _ => matches!(error.code(), Some("PROTOCOL" | "SCRIPT" | "WRONGTYPE")),
         };
-        if fault {
-            Self::Script { script, reason }
-        } else {
-            Self::Unavailable { command: script, reason }
-        }
+        if fault { Self::Script { script, reason } } else { unavailable(reason) }
     }
 
     /// Returns whether trying again later can help.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// Returns the beginning of a sentence, such as `1 of its agents is`.
+fn of_its(number: u64, what: &str) -> String {
+    format!("{number} of its {what}s {}", if number == 1 { "is" } else { "are" })
+}
+
+/// Returns the text of what helps with a condition of Redis, by its code.
+pub(super) fn remedy(code: Option<&str>) -> &'static str {
+    match code.unwrap_or_default() {
+        "NOPERM" => "give its user the rights in docs/redis.md#rights",
+        "NOAUTH" | "WRONGPASS" => "correct the user and password in the url of Redis",
+        "OOM" => "raise its maxmemory",
+        "READONLY" => "this Redis is a replica: use the url of its master",
+        "NOREPLICAS" => "check that its replicas run, or lower its min-replicas-to-write",
+        "MISCONF" => "check its disk: it cannot save its data",
+        "LOADING" => "wait until it has loaded its data",
+        _ => "check that it runs, is reachable and accepts writes",
     }
 }
 
@@ -250,9 +276,12 @@ fn reason(error: &RedisError) -> String {
 }
 
 /// Returns the code by which a server reports its own condition, if a proxy has put `ERR` before
-/// it, as those of hosted Redis servers do.
+/// it, as those of hosted Redis servers do, or if a script lacks a right.
 pub(super) fn condition(error: &RedisError) -> Option<&str> {
-    const CODES: [&str; 9] = [
+    /// The beginnings of Redis 7's errors about a right that a script lacks, which have no code.
+    const NO_RIGHT: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
+    const CODES: [&str; 10] = [
+        "NOPERM",
         "READONLY",
         "LOADING",
         "MASTERDOWN",
@@ -263,12 +292,13 @@ pub(super) fn condition(error: &RedisError) -> Option<&str> {
         "TRYAGAIN",
         "UNBLOCKED",
     ];
-    let code = error
-        .detail()
-        .filter(|_| error.code() == Some("ERR"))?
-        .trim_start_matches('-')
-        .split([' ', ':'])
-        .next()?;
+    let detail = error.detail()?.trim_start_matches('-');
+    if matches!(error.code(), Some("ERR" | "SCRIPT"))
+        && NO_RIGHT.iter().any(|words| detail.starts_with(words))
+    {
+        return Some("NOPERM");
+    }
+    let code = Some(detail).filter(|_| error.code() == Some("ERR"))?.split([' ', ':']).next()?;
     CODES.contains(&code).then_some(code)
 }
 
@@ -289,6 +319,21 @@ mod tests {
     fn a_condition_of_the_server_is_worth_waiting_for() {
         for code in ["OOM", "MISCONF", "NOAUTH", "NOREPLICAS"] {
             assert!(sorted(code).is_unavailable(), "{code}");
+        }
+        for (code, detail, remedy) in [
+            ("NOPERM", "words", "docs/redis.md#rights"),
+            ("ERR", "NOPERM words", "docs/redis.md#rights"),
+            ("SCRIPT", "The user executing the script can't run it", "docs/redis.md#rights"),
+            ("ERR", "ACL failure in script: words", "docs/redis.md#rights"),
+            ("OOM", "words", "raise its maxmemory"),
+            ("READONLY", "words", "is a replica"),
+            ("ERR", "READONLY words", "is a replica"),
+            ("BUSY", "words", "check that it runs"),
+        ] {
+            let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));
+            let error = QueueError::from_redis("claim", &error);
+            assert!(error.is_unavailable(), "{error}");
+            assert!(error.to_string().contains(remedy), "{error}");
         }
         let refused = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert!(QueueError::from_redis("claim", &refused).is_unavailable());

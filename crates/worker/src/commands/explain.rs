@@ -28,7 +28,10 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
             json!({ "agents": agents.collect::<Vec<_>>() })
         }
         _ => {
-            json!({ "nothing": "the gateway has no url; the job succeeds without any change" })
+            json!({
+                "nothing": "this document has no url: in the queue it runs with the newest \
+                    connection that is stored for the gateway, and does nothing if there is none"
+            })
         }
     };
     output.print(&answer, || serde_json::to_string_pretty(&answer).expect("plain data"));

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use mission_core::Job;
 use mission_jobs::State;
 use mission_jobs::queue::{
     AgentCounts, AgentPhase, GatewayConnection, GatewayDetails, GatewayRecord, RecordedAgent,
@@ -55,9 +54,11 @@ fn parse_id(id: &str) -> Result<Uuid, Exit> {
 /// Reads the connection of a gateway. An error names the file and the field.
 fn read_connection(file: &Path) -> Result<Value, Exit> {
     let name = file.display().to_string();
-    let gateway = Job::read_json(&read_input(file)?).context(name.clone()).or_usage()?;
+    let gateway = GatewayConnection::read_json(&read_input(file)?);
+    let mut gateway = gateway.context(name.clone()).or_usage()?;
     report_padded(&name, json!({ "gateway": gateway }).to_string().as_bytes());
-    GatewayConnection::new(&gateway).context(name).or_usage()?;
+    let connection = GatewayConnection::new(&gateway).context(name).or_usage()?;
+    gateway["id"] = connection.gateway().to_string().into();
     Ok(gateway)
 }
 

@@ -1,5 +1,6 @@
 //! The connections of gateways, which producers and people store without a job.
 
+use mission_core::Job;
 use mission_core::model::DocumentError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -35,6 +36,16 @@ impl GatewayConnection {
         let document =
             json!({ "version": 1, "kind": "heartbeat-sync", "gateway": gateway, "agents": [] });
         Envelope::new(document.to_string().as_bytes()).map(Self)
+    }
+
+    /// Reads the JSON of the `gateway` of a job document. Does not check it further.
+    pub fn read_json(text: &[u8]) -> Result<Value, DocumentError> {
+        Job::read_json(text).map_err(|mut error| {
+            for problem in error.problems.iter_mut().filter(|problem| problem.path != "$") {
+                problem.path = format!("gateway.{}", problem.path);
+            }
+            error
+        })
     }
 
     /// Returns the gateway's id.

@@ -92,7 +92,8 @@ impl Connection {
             count(&self.counters.redis_errors, 1);
             self.forget(number).await;
             let reason = format!("no answer to {name}");
-            return Err(QueueError::Unavailable { command: what, reason });
+            let remedy = crate::queue::error::remedy(None);
+            return Err(QueueError::Unavailable { command: what, reason, remedy });
         };
         self.check(number, answer).await.map_err(unavailable)
     }

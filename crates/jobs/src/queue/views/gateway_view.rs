@@ -19,7 +19,7 @@ use crate::queue::views::job_view::MAX_NAME;
 pub struct GatewayRecord {
     /// The gateway's id, which is the lane.
     pub id: Uuid,
-    /// The name from the document of the last job that ran.
+    /// The name from the document of the last job that ran; none if it is empty.
     pub name: Option<String>,
     /// The url from the same document, without secrets.
     pub url: Option<String>,
@@ -107,7 +107,7 @@ impl GatewayRecord {
             .and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
         Some(Self {
             id: id.parse().ok()?,
-            name: about.name.map(|name| one_line(&name, MAX_NAME)),
+            name: about.name.and_then(|name| shown_name(&name)),
             url: about.url,
             insecure_tls: about.insecure_tls,
             version: known.then_some(facts.version),
@@ -155,6 +155,11 @@ pub(crate) fn about(gateway: &Gateway) -> String {
         insecure_tls: gateway.allow_insecure_tls,
     };
     serde_json::to_string(&about).unwrap_or_default()
+}
+
+/// Returns a gateway's name, fit to be shown; none if it is empty.
+pub(crate) fn shown_name(name: &str) -> Option<String> {
+    Some(one_line(name, MAX_NAME)).filter(|name| !name.trim().is_empty())
 }
 
 /// Returns the gateway's url without possible secrets, because people put tokens into urls.

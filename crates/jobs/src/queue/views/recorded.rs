@@ -1,14 +1,12 @@
 //! The records of a gateway and its agents, as people may see them.
 
 use mission_core::Job;
-use mission_core::sanitize::one_line;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::queue::Queue;
 use crate::queue::error::QueueError;
-use crate::queue::views::gateway_view::{GatewayRecord, shown_url};
-use crate::queue::views::job_view::MAX_NAME;
+use crate::queue::views::gateway_view::{GatewayRecord, shown_name, shown_url};
 use crate::queue::worker::records::{AgentRecord, ConnectionRecord, Phase};
 
 /// The most agents on one page.
@@ -49,7 +47,7 @@ pub struct RecordedConnection {
     pub document: Uuid,
     /// `true` if it was stored without a job.
     pub stored_alone: bool,
-    /// The gateway's name; none if the document cannot be opened here.
+    /// The gateway's name; none if it is empty or the document cannot be opened here.
     pub name: Option<String>,
     /// The url, without secrets; none if the document cannot be opened here.
     pub url: Option<String>,
@@ -202,19 +200,37 @@ impl Queue {
         record: ConnectionRecord,
     ) -> Result<RecordedConnection, QueueError> {
         let id = record.document;
-        let document =
-            self.scripts.documents([(gateway.to_string(), id)].into()).await?.remove(&id);
-        let opened = document.and_then(|document| self.keyring.open(&document).ok());
-        let job = opened.and_then(|document| Job::parse(&document).ok());
+        let job = self.connection_document(gateway, id).await?;
         let gateway = job.as_ref().and_then(Job::gateway);
         Ok(RecordedConnection {
             revision: record.revision,
             at_ms: record.at.as_deref().and_then(|at| at.parse().ok()),
             document: id,
             stored_alone: record.subject.is_some_and(|subject| subject.ends_with("/connection")),
-            name: gateway.map(|gateway| one_line(&gateway.name, MAX_NAME)),
+            name: gateway.and_then(|gateway| shown_name(&gateway.name)),
             url: gateway.map(shown_url),
         })
+    }
+
+    async fn connection_document(
+        &self,
+        gateway: Uuid,
+        id: Uuid,
+    ) -> Result<Option<Job>, QueueError> {
+        let document =
+            self.scripts.documents([(gateway.to_string(), id)].into()).await?.remove(&id);
+        let opened = document.and_then(|document| self.keyring.open(&document).ok());
+        Ok(opened.and_then(|document| Job::parse(&document).ok()))
+    }
+
+    /// Returns a document with the connection that all jobs of the gateway use, which contains its
+    /// address and token; none if there is none, or it cannot be opened here.
+    pub async fn connection_in_force(&self, gateway: Uuid) -> Result<Option<Job>, QueueError> {
+        let record = self.scripts.connection_record(&gateway.to_string()).await?;
+        match record.as_deref().and_then(ConnectionRecord::read) {
+            Some(record) => self.connection_document(gateway, record.document).await,
+            None => Ok(None),
+        }
     }
 
     /// Returns the agents that are recorded on a gateway, from a place on; at most `limit` (1 to

@@ -74,7 +74,8 @@ impl Slots {
     #[must_use]
     pub fn in_words(&self) -> Option<String> {
         let in_words = |busy: &Busy| {
-            let name = busy.name.clone().unwrap_or_else(|| busy.gateway.to_string());
+            let name = busy.name.clone().filter(|name| !name.is_empty());
+            let name = name.unwrap_or_else(|| busy.gateway.to_string()[..8].to_owned());
             format!("{name} ({})", number(busy.running))
         };
         let names: Vec<String> = self.busiest.iter().map(in_words).collect();
@@ -135,5 +136,10 @@ mod tests {
         let expected = "240 of 256 slots are taken, most by Acme (64) and Umbrella (63)";
         assert_eq!(slots.in_words().as_deref(), Some(expected));
         assert_eq!(Slots::of(&[worker(2, 256)]).in_words(), None);
+        let nameless = [None, Some(String::new())];
+        let busiest = nameless.map(|name| Busy { name, ..busy("", 1) }).to_vec();
+        let slots = Slots { busiest, ..Slots::of(&[worker(240, 256)]) };
+        let expected = "240 of 256 slots are taken, most by 00000000 (1) and 00000000 (1)";
+        assert_eq!(slots.in_words().as_deref(), Some(expected));
     }
 }

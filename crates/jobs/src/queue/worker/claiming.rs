@@ -119,7 +119,11 @@ mod tests {
     use super::*;
 
     fn error() -> QueueError {
-        QueueError::Unavailable { command: "claim", reason: "MISCONF: no disk".to_owned() }
+        QueueError::Unavailable {
+            command: "claim",
+            reason: "MISCONF: no disk".to_owned(),
+            remedy: "check its disk",
+        }
     }
 
     #[tokio::test]

@@ -7,8 +7,8 @@ use mission_core::apply::{Applier, Inspection};
 use mission_core::gateway::Limits;
 use mission_core::outcome::Failure;
 use mission_core::{Job, Outcome};
-use mission_jobs::queue::{Filter, GatewayRecord, MAX_PAGE};
-use mission_jobs::{Queue, QueueError, State};
+use mission_jobs::queue::{GatewayRecord, MAX_PAGE};
+use mission_jobs::{Queue, State};
 use uuid::Uuid;
 
 use super::{Finding, Grade};
@@ -20,20 +20,6 @@ use mission_core::humanize::count;
 
 /// Upper bound of a call to a gateway, shorter than that of a job.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// States searched for a job of a gateway, which contains its address. Those of the most recent
-/// attempts come first.
-const SEARCHED: [State; 9] = [
-    State::Running,
-    State::Blocked,
-    State::Retrying,
-    State::Snoozed,
-    State::Ready,
-    State::Scheduled,
-    State::Done,
-    State::Dead,
-    State::Superseded,
-];
-
 /// Checks the jobs of all gateways, and calls all gateways at the same time.
 pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
     let known = queue.gateways(MAX_PAGE).await?;
@@ -46,7 +32,7 @@ pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, E
     let applier = applier_within(settings, limits)?;
     let mut jobs = Vec::new();
     for gateway in &known {
-        jobs.push((gateway.id, latest_job(queue, gateway.id).await?));
+        jobs.push((gateway.id, queue.connection_in_force(gateway.id).await?));
     }
     findings.extend(
         join_all(jobs.iter().map(|(id, job)| from_call(&applier, *id, job.as_ref()))).await,
@@ -54,29 +40,14 @@ pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, E
     Ok(findings)
 }
 
-/// Returns a job of the gateway, which contains its address and token.
-async fn latest_job(queue: &Queue, lane: Uuid) -> Result<Option<Job>, Exit> {
-    for state in SEARCHED {
-        let filter = Filter { lane: Some(lane), limit: 1, ..Filter::new(state) };
-        for record in queue.list(&filter).await?.jobs {
-            let document = match queue.document(record.id).await {
-                // The check of the keys reports this.
-                Err(QueueError::Sealed { .. }) => None,
-                document => document?,
-            };
-            let job = document.and_then(|document| Job::parse(document.expose()).ok());
-            if let Some(job) = job.filter(|job| job.gateway().is_some()) {
-                return Ok(Some(job));
-            }
-        }
-    }
-    Ok(None)
-}
-
 async fn from_call(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
     let about = format!("gateway {id}");
     let Some(gateway) = job.and_then(Job::gateway) else {
-        return Finding::new(about, Grade::Ok, "not called: no stored job contains its address");
+        return Finding::new(
+            about,
+            Grade::Ok,
+            "not called: no connection is stored for it that can be opened here",
+        );
     };
     let about = if gateway.name.is_empty() { about } else { format!("{about} ({})", gateway.name) };
     match applier.inspect(gateway).await {
