@@ -174,6 +174,18 @@ async fn documents_can_be_explained_and_rendered_offline() {
     let revealed = worker(&folder, &["explain", "--reveal", text(&file)]).await;
     assert_eq!(revealed.answer["context"]["auth_token"], AGENT_TOKEN);
 
+    let mut by_id = documents::provision("ws://127.0.0.1:9", "Ada L.");
+    by_id["gateway"].as_object_mut().unwrap().retain(|name, _| name == "id");
+    let by_id = write(&folder, "by-id.json", by_id.to_string());
+    for (command, field, words) in [
+        ("explain", "nothing", "the newest connection that is stored for the gateway"),
+        ("plan", "summary", "the document has no url"),
+    ] {
+        let said = worker(&folder, &[command, text(&by_id)]).await;
+        let said = said.answer[field].to_string();
+        assert!(said.contains(words), "{command}: {said}");
+    }
+
     let out = folder.path().join("out");
     std::fs::create_dir(&out).unwrap();
     write(&folder, "out/TOOLS.md", "an earlier version");

@@ -177,7 +177,7 @@ async fn wrong_addresses_tokens_and_arguments_have_different_exit_statuses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_are_stored_shown_and_forgotten() {
     let scene = Scene::set().await;
-    let id = Uuid::from_u128(77).to_string();
+    let id = Uuid::from_u128(0xab).to_string();
     let file = scene.data.path().join("gateway.json");
     let write = |changes: &Value| {
         let mut gateway = documents::provision(&scene.gateway.url(), "Ada")["gateway"].take();
@@ -186,7 +186,7 @@ async fn gateways_are_stored_shown_and_forgotten() {
         std::fs::write(&file, gateway.to_string()).unwrap();
     };
     let name = file.to_str().unwrap();
-    write(&json!({ "revision": 2 }));
+    write(&json!({ "revision": 2, "id": id.replace('-', "").to_uppercase() }));
     let stored = scene.redis(&["gateways", "put", name, "--reason", "new"]).await;
     let answer = json!({ "id": id, "stored": true, "changed": true, "revision": 2 });
     assert_eq!((stored.status, &stored.answer), (Some(0), &answer), "{}", stored.said);
@@ -197,6 +197,9 @@ async fn gateways_are_stored_shown_and_forgotten() {
     write(&json!({ "revision": 3, "url": "http://host" }));
     let wrong = scene.redis(&["gateways", "put", name]).await;
     assert_eq!((wrong.status, wrong.refused_at().as_str()), (Some(2), "gateway.url"));
+    std::fs::write(&file, r#"{"id":1,"id":2}"#).unwrap();
+    let twice = scene.redis(&["gateways", "put", name]).await;
+    assert_eq!((twice.status, twice.refused_at().as_str()), (Some(2), "gateway.id"));
 
     let shown = scene.both(&["gateways", "show", &id]).await;
     assert_eq!(shown[0]["connection"]["stored_alone"], true);
@@ -205,7 +208,8 @@ async fn gateways_are_stored_shown_and_forgotten() {
     assert!(agents.len() > 1 && agents[1]["phase"] == "wanted", "{agents:?}");
     let refused = scene.api(&["gateways", "forget", gateway.as_str().unwrap()]).await;
     assert_eq!(refused.status, Some(1));
-    assert!(refused.said.contains("are not deleted"), "{}", refused.said);
+    assert!(refused.said.contains("not deleted"), "{}", refused.said);
+    assert!(refused.said.contains("`--force`"), "{}", refused.said);
     for forget in [scene.api(&["gateways", "forget", &id]).await, {
         write(&json!({}));
         scene.redis(&["gateways", "put", name]).await;

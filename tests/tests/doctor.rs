@@ -29,6 +29,12 @@ async fn doctor_reports_on_each_gateway() {
     assert_eq!(worker().run(&["enqueue", file.to_str().unwrap()]).await.status, Some(0));
     assert_eq!(worker().run(&["run", "--until-idle"]).await.status, Some(1), "one is blocked");
 
+    let mut alone = documents::provision(&open.url(), "Ada")["gateway"].take();
+    (alone["id"], alone["name"]) = (json!(Uuid::from_u128(3)), json!("Alone"));
+    fs::write(&file, alone.to_string()).unwrap();
+    let put = worker().run(&["gateways", "put", file.to_str().unwrap()]).await;
+    assert_eq!(put.status, Some(0), "{}", put.said);
+
     let calls = open.mutating_calls().len();
     let doctor = worker().run(&["doctor"]).await;
     let says = |finding: &Value| finding["says"].as_str().unwrap_or_default().to_owned();
@@ -38,9 +44,12 @@ async fn doctor_reports_on_each_gateway() {
         .filter(|finding| finding["about"].to_string().contains("Acme"))
         .collect();
     assert_eq!(of_gateways.len(), 2, "{:?}", doctor.answers);
+    let alone =
+        doctor.answers.iter().find(|finding| finding["about"].to_string().contains("Alone"));
+    assert!(alone.is_some_and(|finding| says(finding).starts_with("answers")), "{alone:?}");
     let secrets = doctor.answers.iter().find(|finding| finding["about"] == "secrets").unwrap();
     assert_eq!(secrets["grade"], "warning");
-    assert!(says(secrets).contains("2 gateways and 2 agents"), "{secrets}");
+    assert!(says(secrets).contains("3 gateways and 2 agents"), "{secrets}");
     let answering = of_gateways.iter().find(|finding| finding["grade"] == "ok").unwrap();
     assert!(
         says(answering).starts_with("answers: version 2026.9.6, protocol 4, operator.read"),

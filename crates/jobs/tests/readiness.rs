@@ -48,6 +48,7 @@ async fn a_redis_that_refuses_to_write_makes_the_worker_not_ready_until_it_write
         ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "READONLY"),
         ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
         ("ACL SETUSER default -fcall", "ACL SETUSER default +fcall", "NOPERM"),
+        ("ACL SETUSER default -set", "ACL SETUSER default +set", "docs/redis.md#rights"),
         ("ACL SETUSER default -blpop", "ACL SETUSER default +blpop", "NOPERM"),
     ];
     for (agent, (cause, remedy, code)) in (1..).zip(faults) {

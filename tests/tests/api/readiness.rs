@@ -25,6 +25,9 @@ async fn a_worker_whose_redis_refuses_writes_is_not_ready_although_it_can_read()
     server.redis.tell::<()>("REPLICAOF 127.0.0.1 1").await;
     let refused = becomes(&server, 503).await.body;
     assert!(refused.contains("READONLY") && refused.contains("claim"), "{refused}");
+    assert!(refused.contains("this Redis is a replica"), "{refused}");
+    let page = server.get("/", &[]).await.body;
+    assert!(page.contains("not ready: claiming jobs has failed"), "{page}");
     assert!(server.queue.counts().await.is_ok());
     let metrics = server.get("/metrics", &[]).await.body;
     assert!(metrics.contains("\nmission_ready 0\n"), "{metrics}");

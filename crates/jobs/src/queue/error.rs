@@ -294,7 +294,7 @@ pub(super) fn condition(error: &RedisError) -> Option<&str> {
     ];
     let detail = error.detail()?.trim_start_matches('-');
     if matches!(error.code(), Some("ERR" | "SCRIPT"))
-        && NO_RIGHT.iter().any(|words| detail.starts_with(words))
+        && NO_RIGHT.iter().any(|words| detail.trim_start_matches("ERR ").starts_with(words))
     {
         return Some("NOPERM");
     }
@@ -323,7 +323,7 @@ mod tests {
         for (code, detail, remedy) in [
             ("NOPERM", "words", "docs/redis.md#rights"),
             ("ERR", "NOPERM words", "docs/redis.md#rights"),
-            ("SCRIPT", "The user executing the script can't run it", "docs/redis.md#rights"),
+            ("SCRIPT", "ERR The user executing the script can't run it", "docs/redis.md#rights"),
             ("ERR", "ACL failure in script: words", "docs/redis.md#rights"),
             ("OOM", "words", "raise its maxmemory"),
             ("READONLY", "words", "is a replica"),
@@ -338,6 +338,14 @@ mod tests {
         let refused = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert!(QueueError::from_redis("claim", &refused).is_unavailable());
         assert!(ServerError::try_from(refused).is_err());
+    }
+
+    #[test]
+    fn one_thing_in_use_is_and_several_are() {
+        let [one, two] = [1, 2].map(|number| InUse::Agents(number).to_string());
+        assert!(one.starts_with("1 of its agents is not deleted; enqueue"), "{one}");
+        assert!(two.starts_with("2 of its agents are not deleted; enqueue"), "{two}");
+        assert!(InUse::Running(1).to_string().contains("pause the gateway"));
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Model {
     pub(super) fn may_have_reserve(&self, lane: Uuid) -> bool {
         let heard = self.windows.get(&lane).and_then(|(_, heard)| *heard);
         match self.running(lane).count() {
-            0 => !self.is_unproven(lane),
+            0 => self.free > 1 || !self.is_unproven(lane),
             runs => runs < NOT_MUCH && heard.is_some_and(|heard| self.now < heard + RECENT),
         }
     }
@@ -234,6 +234,7 @@ impl Model {
         let slots = self.limits.slots;
         let reserve = (slots / 10).max(1);
         self.unreserved = (slots >= 4).then(|| slots.saturating_sub(held + reserve));
+        self.free = slots.saturating_sub(held);
         self.unproven = (slots > 0).then_some((unproven, slots.div_ceil(2)));
         if let Some(runs) = self.take_alone(worker, wanted, held, batch)? {
             return Ok(runs);
@@ -244,6 +245,7 @@ impl Model {
             runs += 1;
             self.take_first(worker, first)?;
             self.unreserved = self.unreserved.map(|runs| runs.saturating_sub(1));
+            self.free = self.free.saturating_sub(1);
             if let Some((runs, _)) = &mut self.unproven {
                 *runs += usize::from(first.unproven);
             }

@@ -46,6 +46,8 @@ pub(super) struct Model {
     pub(super) windows: BTreeMap<Uuid, (u64, Option<Time>)>,
     /// The number of runs that the claiming worker may take from any lane, if that is limited.
     pub(super) unreserved: Option<usize>,
+    /// The number of slots that it has free.
+    pub(super) free: usize,
     /// The number of its runs whose gateways were unproven, and how many there may be, if that is
     /// limited.
     pub(super) unproven: Option<(usize, usize)>,

@@ -565,13 +565,14 @@ local has_rested = rest <= NOW or rest > NOW + REST
 if not alone.id and wanted > 0 and has_rested then stand_aside() end
 local aside = run_alone()
 
--- The last slots of a worker are kept for lanes whose gateway has answered and that run nothing yet,
--- or not much and whose gateway answers, so that gateways that do not answer never take all of them.
+-- The last slots of a worker are kept for lanes that run nothing yet, or not much and whose gateway
+-- answers, so that gateways that do not answer never take all of them. The very last one is for a
+-- lane that is not unproven.
 local RECENT, NOT_MUCH, RETRY, slots = 10000, 4, 1000, tonumber(ARGV[10])
 local unreserved = wanted
 if slots >= 4 then unreserved = slots - held - math.max(1, math.floor(slots / 10)) end
-local function may_have_reserve(known)
-  if not known.running then return not is_unproven(known) end
+local function may_have_reserve(known, runs)
+  if not known.running then return runs < slots - held - 1 or not is_unproven(known) end
   return known.running < math.max(NOT_MUCH, slots / 8)
     and known.heard_at
     and NOW - known.heard_at < RECENT
@@ -607,14 +608,20 @@ local function next_offered()
   while #found < places and candidates > 0 do
     local lane, rotation = next_lane(places)
     if not lane then break end
+    local known = gateway(lane)
+    if new > 0 and is_unproven(known) and not may_prove(known, unproven + new) then
+      -- Those that were found may not run, which leaves it their part.
+      turn = turn - 1
+      break
+    end
     served[rotation] = (served[rotation] or 0) + 1
     candidates = candidates - 1
-    local known = gateway(lane)
     if may_give(lane, known) then
       local is_new = is_unproven(known)
       if
         is_new and not may_prove(known, unproven + new)
-        or wanted - places + #found >= unreserved and not may_have_reserve(known)
+        or wanted - places + #found >= unreserved
+          and not may_have_reserve(known, wanted - places + #found)
       then
         passed_over[#passed_over + 1] = { lane = lane, rotation = rotation }
       else
