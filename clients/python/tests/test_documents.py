@@ -54,6 +54,15 @@ def test_documents_are_judged_as_the_corpus_says(case: dict[str, Any], text: byt
     assert corpus.SECRET not in str(refused.value)
 
 
+def test_a_text_for_a_number_is_told_the_type_to_use() -> None:
+    text = next(text for case, text in CASES if case.get("accepted") == "provision" and not case.get("nothing"))
+    document = json.loads(text)
+    document["gateway"]["revision"] = "8"
+    with pytest.raises(InvalidJob) as refused:
+        parse_job(json.dumps(document))
+    assert str(refused.value) == "gateway.revision: wrong type (string); use an integer"
+
+
 @pytest.mark.parametrize("kind", ["provision", "provision-main", "cleanup", "heartbeat-sync"])
 def test_a_job_becomes_the_document_that_it_came_from(kind: str) -> None:
     document = corpus.document(kind)
