@@ -358,6 +358,12 @@ local function take(job, leader)
   return token
 end
 
+-- Whether the gateway of a lane has not answered for a while, or not since it could not be reached.
+local function is_unproven(known)
+  local _, heard = window(known)
+  return known.failures ~= nil or not heard
+end
+
 -- What the worker gets of the jobs that it has taken.
 local function rows()
   if #taken == 0 then return {} end

@@ -73,15 +73,11 @@ local function offer_lane(lane)
 end
 
 -- How many runs a lane may have at once: few until its gateway has answered, and when it has not
--- been heard of for a while.
+-- been heard of for a while. Also returns whether it has been.
 local FEW, HEARD = 2, 300000
 local function window(known)
-  return known.heard_at and NOW - known.heard_at < HEARD and known.window or FEW
-end
-
--- Whether the gateway of a lane has not answered for a while, or not since it could not be reached.
-local function is_unproven(known)
-  return (known.failures or not known.heard_at or NOW - known.heard_at >= HEARD) and true or false
+  local heard = known.heard_at and NOW - known.heard_at < HEARD
+  return heard and known.window or FEW, heard
 end
 
 -- Offers a job to its lane if it can run. It is the first of the line of its subject.
