@@ -51,8 +51,9 @@ pub enum QueueError {
     },
     /// A script failed. Trying again does not help.
     #[error(
-        "script {script} failed ({reason}); check that no other program writes to this queue's \
-         keys, else report this as a bug"
+        "script {script} failed ({reason}); check that its user has the rights in \
+         docs/redis.md#rights and that no other program writes to this queue's keys, else report \
+         this as a bug"
     )]
     Script {
         /// The name of the script.
@@ -276,10 +277,8 @@ fn reason(error: &RedisError) -> String {
 }
 
 /// Returns the code by which a server reports its own condition, if a proxy has put `ERR` before
-/// it, as those of hosted Redis servers do, or if a script lacks a right.
+/// it, as those of hosted Redis servers do.
 pub(super) fn condition(error: &RedisError) -> Option<&str> {
-    /// The beginnings of Redis 7's errors about a right that a script lacks, which have no code.
-    const NO_RIGHT: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
     const CODES: [&str; 10] = [
         "NOPERM",
         "READONLY",
@@ -293,11 +292,6 @@ pub(super) fn condition(error: &RedisError) -> Option<&str> {
         "UNBLOCKED",
     ];
     let detail = error.detail()?.trim_start_matches('-');
-    if matches!(error.code(), Some("ERR" | "SCRIPT"))
-        && NO_RIGHT.iter().any(|words| detail.trim_start_matches("ERR ").starts_with(words))
-    {
-        return Some("NOPERM");
-    }
     let code = Some(detail).filter(|_| error.code() == Some("ERR"))?.split([' ', ':']).next()?;
     CODES.contains(&code).then_some(code)
 }
@@ -323,8 +317,6 @@ mod tests {
         for (code, detail, remedy) in [
             ("NOPERM", "words", "docs/redis.md#rights"),
             ("ERR", "NOPERM words", "docs/redis.md#rights"),
-            ("SCRIPT", "ERR The user executing the script can't run it", "docs/redis.md#rights"),
-            ("ERR", "ACL failure in script: words", "docs/redis.md#rights"),
             ("OOM", "words", "raise its maxmemory"),
             ("READONLY", "words", "is a replica"),
             ("ERR", "READONLY words", "is a replica"),
