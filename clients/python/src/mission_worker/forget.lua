@@ -150,7 +150,9 @@ end
 -- The timeline of such a job.
 local function plain_timeline(job)
   local line = 'ready ' .. text(job.enqueued_at)
-  if job.state ~= 'ready' then line = line .. ';running ' .. text(job.started_at) end
+  if job.state ~= 'ready' and job.started_at then
+    line = line .. ';running ' .. text(job.started_at)
+  end
   return job.state == 'done' and line .. ';done ' .. text(job.since) or line
 end
 
