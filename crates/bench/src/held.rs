@@ -52,7 +52,8 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> anyhow::Resu
     let (release, released) = watch::channel(false);
     let tally = Tally::of(jobs);
     let counting = tally.clone();
-    let worker = Worker::start(&arena.queue, jobs, move |_| {
+    // Gateways that have not answered have half of the slots at most.
+    let worker = Worker::start(&arena.queue, 2 * jobs + 2, move |_| {
         counting.count();
         let mut released = released.clone();
         async move {

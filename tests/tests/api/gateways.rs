@@ -84,7 +84,8 @@ async fn a_wrong_connection_is_refused_with_its_path() {
         assert_eq!((answer.status, &answer.json()["errors"][0]["path"]), (422, &json!(wrong)));
     }
     let headers = [bearer.as_str(), "content-type: application/json"];
-    for (body, wrong) in [("{", "$"), ("[]", "gateway"), (r#"{"url":"","url":""}"#, "url")] {
+    for (body, wrong) in [("{", "$"), ("[]", "gateway"), (r#"{"url":"","url":""}"#, "gateway.url")]
+    {
         let answer = server.send(&format!("PUT {at}"), &headers, body).await;
         assert_eq!((answer.status, &answer.json()["errors"][0]["path"]), (422, &json!(wrong)));
     }
