@@ -184,7 +184,7 @@ def test_a_gateway_is_paused_and_everybody_sees_it(site: Site, visit: Callable[.
         expect(elsewhere.locator("#live")).to_have_attribute("data-open", "true")
     page = visit("/gateways", java_script_enabled=scripts)
     page.get_by_role("row").nth(1).get_by_role("link", name="Pause").click()
-    page.get_by_label("Reason").fill("moving house")
+    page.get_by_label("Reason").locator("visible=true").fill("moving house")
     page.get_by_role("button", name="Pause this gateway").click()
     expect(page.get_by_role("status").first).to_contain_text("moving house")
     for path in ["/", "/jobs", f"/jobs/{job}", "/failures", "/gateways", "/workers", "/audit", "/api/docs"]:
