@@ -1,5 +1,5 @@
-//! What a run has made true on a gateway, kept with the record of the agent for the next run: the
-//! config keys of the agent's entry, and a digest of each file. It contains no values.
+//! The things that a run has made true on a gateway, kept with the record of the agent for the next
+//! run: the config keys of the agent's entry, and a digest of each file. It contains no values.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ const VERSION: u32 = 1;
 /// The most bytes that are kept of one agent.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// What was last applied to one agent.
+/// The keys and files that were last applied to one agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Applied {

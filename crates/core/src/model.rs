@@ -103,7 +103,8 @@ pub struct Provision {
     pub auth_token: Option<SecretString>,
     /// The options of this run.
     pub options: Options,
-    /// What the latest run has applied, if the queue knows it. It is no part of the document.
+    /// The keys and files that the latest run has applied, if the queue knows it. It is no part of
+    /// the document.
     pub applied: Option<Applied>,
 }
 
@@ -123,7 +124,8 @@ pub struct ProvisionMain {
     pub session_key: Option<String>,
     /// The options of this run.
     pub options: Options,
-    /// What the latest run has applied, if the queue knows it. It is no part of the document.
+    /// The keys and files that the latest run has applied, if the queue knows it. It is no part of
+    /// the document.
     pub applied: Option<Applied>,
 }
 

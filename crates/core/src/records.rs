@@ -74,7 +74,7 @@ pub struct AgentParts {
     pub reset_session: bool,
     /// `true` if the agent is owed a first provisioning.
     pub provision: bool,
-    /// What the latest run has applied, if it is known.
+    /// The keys and files that the latest run has applied, if it is known.
     pub applied: Option<Applied>,
 }
 

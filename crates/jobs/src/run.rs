@@ -175,7 +175,8 @@ pub struct RunResult {
     pub outcome: Outcome,
     /// The steps of the run, in order; may be empty. They are kept in the job's history.
     pub steps: Vec<Step>,
-    /// What the run has applied to its agent, if it is done. The next run gets it.
+    /// The keys and files that the run has applied to its agent, if it is done. The next run gets
+    /// it.
     pub applied: Option<Applied>,
 }
 

@@ -1,4 +1,4 @@
-//! What the records of agents say while cleanups wait, and after they have died.
+//! The records of agents while cleanups wait, and after they have died.
 
 use mission_jobs::queue::{AgentPhase, RecordedAgent};
 use mission_jobs::{Envelope, Queue, State};

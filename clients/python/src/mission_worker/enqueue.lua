@@ -689,7 +689,7 @@ end
 local function add_to_line(job)
   local line, subject = line_of(job.subject), job.subject
   local others = line_ids(subject, 0, 0)
-  if #others == 0 then
+  if #others == 0 or line.only == job.id then
     line.only = job.id
   else
     if line.only ~= '*' then join(subject, read(line.only)) end

@@ -32,7 +32,7 @@ pub struct Desired {
     pub options: Options,
     /// The label of its session; `None` leaves the label alone.
     pub label: Option<String>,
-    /// What the latest run has applied, if it is known.
+    /// The keys and files that the latest run has applied, if it is known.
     pub applied: Option<Applied>,
     /// Set if the job omits the agent's token, so that the one in its files is kept.
     pub keeps_token: bool,

@@ -77,7 +77,7 @@ pub struct Run {
     pub outcome: Outcome,
     /// The first requests, for the record; empty if no gateway was asked.
     pub steps: Vec<Step>,
-    /// What a provisioning has applied, if it is done.
+    /// The keys and files that a provisioning has applied, if it is done.
     pub applied: Option<Applied>,
 }
 
@@ -171,7 +171,7 @@ struct Flow<'a> {
     call: &'a Call,
     /// The shape of the gateway's config, once a stage has converged it.
     shape: Option<Shape>,
-    /// What this run and those before it have applied.
+    /// The keys and files that this run and those before it have applied.
     applied: Applied,
     report: Report,
 }

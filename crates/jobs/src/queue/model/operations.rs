@@ -166,7 +166,7 @@ pub(super) struct End {
     pub(super) apart: bool,
     pub(super) signal: &'static str,
     pub(super) leave_alone: u64,
-    /// What the run has applied to its agent: a number, or nothing if it is 0.
+    /// The thing that the run has applied to its agent: a number, or nothing if it is 0.
     pub(super) applied: u8,
     pub(super) whose: Whose,
 }

@@ -40,7 +40,7 @@ pub(crate) struct RawClaim {
     pub(crate) heartbeat: String,
     /// The id of the job whose document has the connection of its gateway, or empty.
     pub(crate) connection: String,
-    /// What was last applied to its agent: JSON, or empty.
+    /// The keys and files that were last applied to its agent: JSON, or empty.
     pub(crate) applied: String,
     /// `true` if its gateway has not answered for a while, or not since it could not be reached.
     pub(crate) unproven: bool,

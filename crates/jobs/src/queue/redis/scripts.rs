@@ -114,7 +114,7 @@ pub(crate) struct Ack {
     pub(crate) observed: Option<u64>,
     /// The owed parts of the record: letters with the ids of the jobs that asked for them.
     pub(crate) carried: String,
-    /// What the run has applied to its agent, JSON or empty.
+    /// The keys and files that the run has applied to its agent, JSON or empty.
     pub(crate) applied: String,
 }
 

@@ -87,7 +87,8 @@ end
 -- Whether a worker has sent a heartbeat later than one that was killed can have: such a worker lost
 -- a lease because it could not write the end of a run.
 local function is_alive(name)
-  return NOW - (tonumber(call('ZSCORE', K.beats, name)) or 0) < lease / 2
+  -- A clock that was set back must not make a heartbeat count for long.
+  return math.abs(NOW - (tonumber(call('ZSCORE', K.beats, name)) or 0)) < lease / 2
 end
 
 -- The worker went away. The run counts, and the job is a suspect: from now on it runs alone. One
