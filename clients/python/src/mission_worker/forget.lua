@@ -845,7 +845,7 @@ local function offer_job(job)
   -- waits for them.
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits and job.lost then
-    -- It runs alone; see claim.lua.
+    -- It runs alone; see alone.lua.
     call('ZADD', K.suspects, rank(job), offered_as(job))
     wake()
   elseif job.state == 'ready' and not waits then
@@ -877,7 +877,7 @@ local replaced
 -- How many more jobs of lines that merge a call looks at.
 local to_look_at
 
--- How every script begins and ends. Comes after freeing.lua.
+-- How every script begins and ends. Comes after upkeep.lua.
 
 local function flush()
   write_states()

@@ -444,7 +444,7 @@ local replaced
 -- How many more jobs of lines that merge a call looks at.
 local to_look_at
 
--- How every script begins and ends. Comes after freeing.lua.
+-- How every script begins and ends. Comes after upkeep.lua.
 
 local function flush()
   write_states()

@@ -22,6 +22,10 @@ const SHARED: &str = concat!(
     "\n",
     include_str!("lua/freeing.lua"),
     "\n",
+    include_str!("lua/alone.lua"),
+    "\n",
+    include_str!("lua/upkeep.lua"),
+    "\n",
     include_str!("lua/run.lua"),
 );
 

@@ -89,7 +89,7 @@ const NAMES: &[(&str, &str)] = &[
     ("paused", "paused"),
     ("parked", "parked:"),
     // ZSET: ready jobs that lost their worker and are to run alone, each as its id and its subject,
-    // by rank. STRING: a MessagePack map of whose turn it is to run one of them; see claim.lua.
+    // by rank. STRING: a MessagePack map of whose turn it is to run one of them; see alone.lua.
     ("suspects", "suspects"),
     ("alone", "alone"),
     // STRING with expiry: the job of an idempotency key.

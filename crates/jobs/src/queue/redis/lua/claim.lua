@@ -20,300 +20,8 @@
 
 local worker, wanted, lease, lane_limit =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local SPARE, POISON, GROUP = 100, 3, 32
-local HOURS_KEPT = 8 * 86400000
-local more_to_do = false
+local held, SPARE, GROUP = tonumber(ARGV[9]), 100, 32
 if wanted > 0 then MYSELF = worker end
-
--- How much a call does of one thing, and how much it leaves to each of those that come `after` it
--- and share with it, so that none of them waits for a backlog of another.
-local STEP, RESERVED = 24, 4
-local function share(budget, step, after) return math.min(step, budget - RESERVED * after) end
-
--- The first members of a sorted set up to NOW.
-local function due(key, most)
-  local found = call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, most)
-  if #found >= most then more_to_do = true end
-  return found
-end
-
--- The states that jobs wait in, in the order in which those that are due leave them.
-local WAITS = { 'scheduled', 'retrying', 'snoozed', 'blocked' }
-local to_make_due = 48
-local function its_time(key, after)
-  local found = due(key, share(to_make_due, STEP, after))
-  to_make_due = to_make_due - #found
-  return found
-end
-
-local function promote(from, after)
-  local found = its_time(K.state .. from, after)
-  read_all(found)
-  for _, id in ipairs(found) do
-    local job = read(id)
-    if not job or job.state ~= from then
-      -- The job was removed by hand: nothing is left to run.
-      call('ZREM', K.state .. from, id)
-    elseif from == 'scheduled' then
-      call('ZREM', K.later .. job.subject, id)
-      arrive(job)
-    else
-      go(job, 'ready')
-      offer(job.subject)
-    end
-  end
-end
-
-local function expire()
-  for _, id in ipairs(its_time(K.expiry, #WAITS)) do
-    local job = read(id)
-    call('ZREM', K.expiry, id)
-    -- A running one is stopped by its worker, or does not wait again.
-    if job and (job.state == 'ready' or WAITING[job.state]) then
-      go(job, 'dead', NOW, {
-        reason = 'expired',
-        failure = cjson.encode({
-          code = 'expired',
-          message = 'The job was not done before it expired.',
-          action = 'check whether the job is still wanted',
-          remedy = { actor = 'backend', retry_helps = false },
-        }),
-      })
-      offer(job.subject)
-    end
-  end
-end
-
--- Whether a worker has sent a heartbeat later than one that was killed can have: such a worker lost
--- a lease because it could not write the end of a run.
-local function is_alive(name)
-  -- A clock that was set back must not make a heartbeat count for long.
-  return math.abs(NOW - (tonumber(call('ZSCORE', K.beats, name)) or 0)) < lease / 2
-end
-
--- The worker went away. The run counts, and the job is a suspect: from now on it runs alone. One
--- that takes three workers along while it runs alone is poison.
-local recovered = 0
-local function lose(job)
-  recovered = recovered + 1
-  local lost, last = job.lost, nil
-  if not is_alive(job.worker or '') then lost = (lost or 0) + 1 end
-  local failure = {
-    code = 'lease_lost',
-    message = 'Worker '
-      .. (job.worker or '?')
-      .. ' stopped renewing its lease: it was killed, froze or lost Redis.',
-  }
-  if lost and lost > POISON then
-    last = 'poison'
-    failure = {
-      code = 'poison',
-      message = 'The job lost its worker ' .. POISON .. ' times in a row while it ran alone.',
-      action = "look in the workers' logs for why they ended",
-      remedy = { actor = 'worker', retry_helps = true },
-    }
-  elseif job.attempts >= job.max_attempts then
-    last = 'attempts'
-  end
-  note(job, cjson.encode({ outcome = 'lost', code = failure.code, message = failure.message }))
-  meter(job, 'lost')
-  put(job, 'lost', lost)
-  job.token = nil
-  if last and not job.cancel then
-    go(job, 'dead', NOW, { reason = last, failure = cjson.encode(failure) })
-  else
-    wait_again(job, 'ready', NOW, cjson.encode(failure))
-  end
-  leave(job)
-end
-
--- Adds the minutes that are over to their quarters and hours: so counting costs nothing more.
-local function add_up(rolled)
-  local last = math.floor(NOW / 60000) - 1
-  if rolled >= last then
-    -- A clock that was set back far must not make this stop.
-    if rolled > last + 120 then call('SET', K.rolled, last) end
-    return
-  end
-  local minute, full = math.max(rolled, last - MINUTES_KEPT / 60000), 0
-  while minute < last and full < 3 do
-    minute = minute + 1
-    local counters = call('HGETALL', K.minute .. minute)
-    if #counters > 0 then
-      full = full + 1
-      local quarter, hour = K.quarter .. math.floor(minute / 15), K.hour .. math.floor(minute / 60)
-      for i = 1, #counters, 2 do
-        call('HINCRBY', quarter, counters[i], counters[i + 1])
-        call('HINCRBY', hour, counters[i], counters[i + 1])
-      end
-      call('PEXPIRE', quarter, MINUTES_KEPT)
-      call('PEXPIRE', hour, HOURS_KEPT)
-    end
-  end
-  call('SET', K.rolled, minute)
-end
-
--- Agents that were cleaned up are remembered for a day, so that an older job does not bring them
--- back; that there was a newer job, for as long as a dead one can be retried.
-local DAY = 86400000
-local function forget_agents()
-  local function long_ago(key, age)
-    return call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, STEP)
-  end
-  for _, subject in ipairs(long_ago(K.deleted, DAY)) do
-    local record = agent_record(subject)
-    if record and record.phase == 'deleted' then
-      drop_agent(subject:match('^[^/]*'), subject)
-      call('ZADD', K.remembered, NOW, subject)
-    end
-    call('ZREM', K.deleted, subject)
-  end
-  for _, subject in ipairs(long_ago(K.remembered, 30 * DAY)) do
-    forget_line(subject)
-    call('ZREM', K.remembered, subject)
-  end
-end
-
--- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still
--- there get time to renew before their leases are taken back.
-local alone_packed
-local function sweep()
-  local pulse, calm, rolled, turn_alone = unpack(call('MGET', K.pulse, K.calm, K.rolled, K.alone))
-  alone_packed = turn_alone or ''
-  call('SET', K.pulse, NOW)
-  add_up(tonumber(rolled or 0))
-  forget_agents()
-  if free_more() then more_to_do = true end
-  calm = tonumber(calm or 0)
-  if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
-    calm = NOW + math.ceil(lease / 2)
-    call('SET', K.calm, calm)
-  end
-  -- A clock that was set back must not make this last.
-  if calm > NOW and calm <= NOW + lease then return end
-  for _, id in ipairs(due(K.state .. 'running', STEP)) do
-    local job = read(id)
-    if job and job.state == 'running' then
-      lose(job)
-    else
-      call('ZREM', K.state .. 'running', id)
-    end
-  end
-end
-
--- Lanes whose time of being left alone is over.
-local function release_lanes()
-  for _, lane in ipairs(due(K.held, STEP)) do
-    call('ZREM', K.held, lane)
-    -- A clock that is set back must not make it count again.
-    gateway(lane).held_until = nil
-    if call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
-  end
-end
-
--- As many as may be taken in one call, so that removing keeps up with ending.
-local OLD, to_prune = 32, 64
-local function prune(state, age, most, after)
-  local key, room = K.state .. state, share(to_prune, OLD, after)
-  local count = call('ZCARD', key)
-  if count == 0 then return end
-  local excess = math.min(count - most, room)
-  local old = excess > 0 and call('ZRANGE', key, 0, excess - 1)
-    or call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, room)
-  to_prune = to_prune - #old
-  if #old == 0 then return end
-  local gone = {}
-  read_all(old)
-  for _, id in ipairs(old) do
-    local job = read(id)
-    if job then
-      local known = gateway(job.lane)
-      known[state] = less(known[state])
-      if job.group then leave_group(job) end
-    end
-    -- A cleanup that was never done keeps its agent from being written no longer than it is kept.
-    if job and job.kind == 'cleanup' then withdraw_document(job) end
-    if job and not is_needed(job.lane, job.subject, id) then
-      gone[job.lane] = gone[job.lane] or {}
-      table.insert(gone[job.lane], id)
-    end
-    jobs[id], unsaved[id], outs[id] = false, nil, nil
-  end
-  call('ZREM', key, unpack(old))
-  for _, part in ipairs({ K.job, K.more, K.out }) do
-    call('HDEL', part, unpack(old))
-  end
-  for lane, ids in pairs(gone) do
-    attempt('HDEL', K.document .. lane, unpack(ids))
-  end
-end
-
--- What is paused: scopes as keys.
-local paused = {}
-for _, scope in ipairs(call('HKEYS', K.paused)) do
-  paused[scope] = true
-end
-
--- Offers a ready job of which neither its lane nor the rotation knows any more. Jobs that merge are
--- left to the next one that comes or ends, unless the lane offers nothing.
-local function offer_again(job)
-  local known, lane = gateway(job.lane), job.lane
-  if paused['kind:' .. job.kind] or line_ids(job.subject, 0, 0)[1] ~= job.id then return end
-  if MERGES[job.kind] then
-    local offers = job.lost or known.merging or call('EXISTS', K.lane .. lane) == 1
-    if not offers then offer(job.subject) end
-  elseif not call('ZSCORE', job.lost and K.suspects or K.lane .. lane, offered_as(job)) then
-    offer_job(job)
-  elseif not (job.lost or known.running or call('ZSCORE', K.lanes, lane)) then
-    offer_lane(lane)
-  end
-end
-
--- Heals what keys that were removed by hand, or scripts that Redis has stopped half-way, have left: a
--- job that is missing in the list of its state or in its line, one that could run but is not offered,
--- and a lane that belongs to a worker without running anything. A call looks at some jobs every few
--- seconds, so that all have their turn.
-local HEALING, LOOKED_AT = 5000, 100
-local function heal()
-  local at, cursor = (call('GET', K.healed) or ''):match('^(%d+) (%d+)$')
-  if at and math.abs(NOW - at) < HEALING then return end
-  local next_cursor, found = unpack(call('HSCAN', K.job, cursor or '0', 'COUNT', LOOKED_AT))
-  call('SET', K.healed, NOW_TEXT .. ' ' .. next_cursor)
-  local ids = {}
-  for i = 1, #found, 2 do
-    ids[#ids + 1] = found[i]
-  end
-  read_all(ids)
-  for _, id in ipairs(ids) do
-    local job = read(id)
-    if job and not ENDED[job.state] then
-      local known, state = gateway(job.lane), job.state
-      if known.owner and not known.running and state ~= 'running' then
-        leave_rotation(K.own .. known.owner, job.lane)
-        known.owner = nil
-      end
-      if not call('ZSCORE', K.state .. state, id) then
-        local till = state == 'running' and NOW + lease or job.next_at or job.since
-        call('ZADD', K.state .. state, text(till), id)
-      end
-      if state ~= 'scheduled' and not is_in_line(job) then add_to_line(job) end
-      if state == 'ready' then offer_again(job) end
-    end
-  end
-end
-
--- Subjects that were put aside because their kind was paused, and is not any more.
-local function unpark()
-  for _, kind in ipairs(KINDS) do
-    if not paused['kind:' .. kind] then
-      local aside = call('ZPOPMIN', K.parked .. kind, STEP / 4)
-      if #aside > 0 then more_to_do = true end
-      for i = 1, #aside, 2 do
-        offer(aside[i])
-      end
-    end
-  end
-end
 
 -- The lane whose turn it is, and which rotation it stands in. Looked up in batches: what is offered
 -- meanwhile has a later turn.
@@ -444,7 +152,7 @@ local function take_offered(lane, first)
     local subject = first:sub(37)
     leave_line(subject, id)
     offer(subject)
-  elseif job.state == 'ready' and paused['kind:' .. job.kind] then
+  elseif job.state == 'ready' and pauses['kind:' .. job.kind] then
     call('ZADD', K.parked .. job.kind, rank(job), job.subject)
   elseif MERGES[job.kind] and (gateway(lane).merging or job.lost) then
     -- It is offered again when the run has ended, or runs alone.
@@ -456,120 +164,33 @@ local function take_offered(lane, first)
   return took, gateway(lane).ready or call('EXISTS', K.lane .. lane) == 1
 end
 
--- Jobs that run alone -----------------------------------------------------------------------------
-
--- A job that lost its worker may have killed it, or only have run beside the one that did. It runs
--- in a worker that runs nothing else, and takes nothing else until that run has ended. One worker
--- of the queue at a time does so, and its turn holds the lane of the job free for it. After a turn
--- other jobs have as much time as it took, at most `REST`, before a worker that could take some of
--- them stands aside again.
-local SUSPECTS, REST, held = 128, 600000, tonumber(ARGV[9])
-
--- Whose turn it is to run a job alone: worker, id, lane, since when, until when unless the worker
--- looks again, and the token if the job runs; or only `rest`, the time until which others come
--- first.
-local alone
-local function read_turn()
-  local readable, turn_alone = pcall(cmsgpack.unpack, alone_packed)
-  readable = readable and type(turn_alone) == 'table' and (turn_alone.rest or turn_alone.till)
-  alone = readable and turn_alone or {}
-end
-
-local function save_alone(known)
-  alone = known
-  call('SET', K.alone, cmsgpack.pack(known))
-end
-
-local function may_run_alone(job, by)
-  local known = gateway(job.lane)
-  return not (paused.all or paused['kind:' .. job.kind] or paused['gateway:' .. job.lane])
-    and (known.held_until or 0) <= NOW
-    and (not known.running or known.owner == by)
-end
-
--- Whether a job that merges is the next of its line: no other runs, and no older one is ready.
-local function comes_next(job)
-  return not gateway(job.lane).merging and first_ready(job.subject) == job
-end
-
-local function find_suspect()
-  for _, waiting in ipairs(call('ZRANGE', K.suspects, 0, SUSPECTS - 1)) do
-    local job = read(waiting:sub(1, 36))
-    if not job or job.state ~= 'ready' then
-      -- The job was removed by hand: on to the next of its subject.
-      local subject = waiting:sub(37)
-      call('ZREM', K.suspects, waiting)
-      if not job then leave_line(subject, waiting:sub(1, 36)) end
-      offer(subject)
-    elseif may_run_alone(job, worker) and (not MERGES[job.kind] or comes_next(job)) then
-      return job
-    end
-  end
-end
-
--- Gives this worker the turn, if there is a job for it.
-local function stand_aside()
-  local job = find_suspect()
-  if not job then return end
-  save_alone({ worker = worker, id = job.id, lane = job.lane, since = NOW, till = NOW + lease })
-end
-
--- Ends the turn if it is over: its run has ended, the job may not run now, or the worker is gone.
--- A clock that was set back must not make it last.
-local function check_turn()
-  if not alone.id then return end
-  local job = read(alone.id)
-  local runs = job and job.state == 'running' and job.token == alone.token
-  local waits = job
-    and job.state == 'ready'
-    and not alone.token
-    and may_run_alone(job, alone.worker)
-  if (runs or waits) and alone.till > NOW and alone.till <= NOW + lease then
-    if alone.worker == worker and (runs or wanted > 0) then
-      alone.till = NOW + lease
-      save_alone(alone)
-    end
-    return
-  end
-  local lane = alone.lane
-  save_alone({ rest = NOW + math.min(math.max(NOW - alone.since, 0), REST) })
-  if call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
-end
-
 -- Takes the job of the turn once nothing else runs. Returns whether it is this worker's turn.
 local function run_alone()
-  if alone.worker ~= worker then return false end
-  local job = not alone.token and wanted > 0 and held == 0 and read(alone.id)
+  if turn_alone.worker ~= worker then return false end
+  local job = not turn_alone.token and wanted > 0 and held == 0 and read(turn_alone.id)
   if job and not gateway(job.lane).running then
     call('ZREM', K.suspects, offered_as(job))
     write_rotations()
     leave_rotation(K.lanes, job.lane)
-    alone.token = take(job)
-    save_alone(alone)
+    turn_alone.token = take(job)
+    save_alone(turn_alone)
   end
   return true
 end
 
--- First, so that a job that is due and has expired by now does not replace others.
-expire()
-for i, state in ipairs(WAITS) do
-  promote(state, #WAITS - i)
-end
-sweep()
-release_lanes()
-unpark()
-write_states()
-heal()
-for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
-  prune(state, tonumber(ARGV[5]), tonumber(ARGV[6]), 4 - i)
-end
-prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]), 0)
+read_pauses()
+local more_to_do, recovered = upkeep(lease, {
+  age = tonumber(ARGV[5]),
+  most = tonumber(ARGV[6]),
+  dead_age = tonumber(ARGV[7]),
+  most_dead = tonumber(ARGV[8]),
+})
 
 read_turn()
-check_turn()
-local rest = alone.rest or 0
+check_turn(worker, wanted, lease)
+local rest = turn_alone.rest or 0
 local has_rested = rest <= NOW or rest > NOW + REST
-if not alone.id and wanted > 0 and has_rested then stand_aside() end
+if not turn_alone.id and wanted > 0 and has_rested then stand_aside(worker, lease) end
 local aside = run_alone()
 
 -- The last slots of a worker are kept for lanes that run nothing yet, or not much and whose gateway
@@ -594,7 +215,7 @@ end
 -- or after `SOON` if there are more lanes than one call looks at.
 local passed_over, SOON = {}, 50
 
-local places = (paused.all or aside) and 0 or wanted
+local places = (pauses.all or aside) and 0 or wanted
 local candidates = places > 0 and places + SPARE or 0
 
 -- How many jobs a lane may have running. One that has failed gives one at a time, until one has
@@ -603,8 +224,8 @@ local function limit_of(known) return known.failures and 1 or math.min(window(kn
 
 -- A lane that may give no job is dropped from the rotation: what changes that offers it again.
 local function may_give(lane, known)
-  return not paused['gateway:' .. lane]
-    and alone.lane ~= lane
+  return not pauses['gateway:' .. lane]
+    and turn_alone.lane ~= lane
     and (known.held_until or 0) <= NOW
     and (known.running or 0) < limit_of(known)
 end
@@ -663,8 +284,8 @@ for _, one in ipairs(passed_over) do
 end
 
 -- There is nothing else to do.
-if #taken == 0 and places > 0 and held == 0 and not alone.id and not has_rested then
-  stand_aside()
+if #taken == 0 and places > 0 and held == 0 and not turn_alone.id and not has_rested then
+  stand_aside(worker, lease)
   aside = run_alone()
 end
 
@@ -692,7 +313,7 @@ local function nap()
 end
 
 -- Others may be idle while this worker cannot take more.
-if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
+if places == 0 and not pauses.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.
 local again = #taken > 0 or idle_lanes and #passed_over == 0
 return { rows(), again and 0 or nap(), recovered, aside and 1 or 0 }

@@ -1,4 +1,4 @@
--- How every script begins and ends. Comes after freeing.lua.
+-- How every script begins and ends. Comes after upkeep.lua.
 
 local function flush()
   write_states()

@@ -86,7 +86,7 @@ local function offer_job(job)
   -- waits for them.
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits and job.lost then
-    -- It runs alone; see claim.lua.
+    -- It runs alone; see alone.lua.
     call('ZADD', K.suspects, rank(job), offered_as(job))
     wake()
   elseif job.state == 'ready' and not waits then
