@@ -5,12 +5,14 @@
 -- The states that jobs wait in, in the order in which those that are due leave them.
 local WAITS = { 'scheduled', 'retrying', 'snoozed', 'blocked' }
 
-local upkeep
-do
+-- `lease` is the length of one in ms. `keep` says how long and how many ended jobs are kept: `age`
+-- (ms) and `most` of those that are done, superseded or cancelled, `dead_age` and `most_dead` of the
+-- dead. Returns whether something is left to do, and how many leases were taken back.
+local function upkeep(lease, keep)
   local POISON, HOURS_KEPT = 3, 8 * 86400000
-  -- Of the call: the length of a lease in ms, whether something is left to do, how many leases were
-  -- taken back, and how many more jobs it makes due and removes.
-  local lease, more_to_do, recovered, to_make_due, to_prune
+  local more_to_do, recovered = false, 0
+  -- How many more jobs are made due and removed.
+  local to_make_due, to_prune = 48, 64
 
   -- How much a call does of one thing, and how much it leaves to each of those that come `after` it
   -- and share with it, so that none of them waits for a backlog of another.
@@ -293,25 +295,19 @@ do
     end
   end
 
-  -- `keep` says how long and how many ended jobs are kept: `age` (ms) and `most` of those that are
-  -- done, superseded or cancelled, `dead_age` and `most_dead` of the dead. Returns whether something
-  -- is left to do, and how many leases were taken back.
-  function upkeep(lease_ms, keep)
-    lease, more_to_do, recovered, to_make_due, to_prune = lease_ms, false, 0, 48, 64
-    -- First, so that a job that is due and has expired by now does not replace others.
-    expire()
-    for i, state in ipairs(WAITS) do
-      promote(state, #WAITS - i)
-    end
-    sweep()
-    release_lanes()
-    unpark()
-    write_states()
-    heal()
-    for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
-      prune(state, keep.age, keep.most, 4 - i)
-    end
-    prune('dead', keep.dead_age, keep.most_dead, 0)
-    return more_to_do, recovered
+  -- First, so that a job that is due and has expired by now does not replace others.
+  expire()
+  for i, state in ipairs(WAITS) do
+    promote(state, #WAITS - i)
   end
+  sweep()
+  release_lanes()
+  unpark()
+  write_states()
+  heal()
+  for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
+    prune(state, keep.age, keep.most, 4 - i)
+  end
+  prune('dead', keep.dead_age, keep.most_dead, 0)
+  return more_to_do, recovered
 end
