@@ -334,6 +334,24 @@ def test_events_of_a_later_version_are_not_guessed_at(client: Any, connection: r
         next(client.events("0"))
 
 
+def test_several_events_in_one_entry(client: Any, connection: redis.Redis) -> None:
+    one = EVENT | {"run": 1}
+    jobs = [[str(AGENT), "cleanup", f"{GATEWAY}/{number}", number, 1] for number in range(3)]
+    together = {"v": 2, "event": "jobs", "at_ms": 5, "from": "ready", "to": "running", "worker": "w", "jobs": jobs}
+    for entry in (one, together, one):
+        connection.xadd("{mission}:events", {"event": json.dumps(entry)})
+    events = list(client.events("0", timeout=0.05))
+    assert [event.run for event in events] == [1, 0, 1, 2, 1]
+    assert (events[2].id, events[2].gateway, events[2].to_state) == (AGENT, str(GATEWAY), "running")
+    for place, event in enumerate(events):
+        assert list(client.events(event.cursor, timeout=0.05)) == events[place + 1 :]
+    taken = list(client.consume("g", "c", start="0", timeout=0.05))
+    assert [client.ack("g", event) for event in taken] == [1, 0, 0, 1, 1]
+    assert len(list(client.consume("h", "c", start=events[1].cursor, timeout=0.05))) == 4
+    with pytest.raises(ValueError, match="cursor"):
+        next(client.events("1-0/x"))
+
+
 def test_members_of_a_group_share_events(client: Any, connection: redis.Redis) -> None:
     for number in range(20):
         connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"run": number})})

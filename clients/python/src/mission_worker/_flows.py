@@ -14,7 +14,7 @@ from uuid import UUID
 
 from . import wire
 from .errors import ConnectionLost, JobNotFound, QueueError, ScriptMissing
-from .event import Event
+from .event import Event, resume
 from .job import Gateway
 from .record import Enqueued, JobRecord, StoredConnection
 from .seal import Keyring
@@ -110,9 +110,8 @@ def last(keys: Keys) -> Flow[str]:
 
 def events(keys: Keys, after: str | None, timeout: float | None, block: float) -> Stream:
     """Read events, from now on or after a cursor."""
-    cursor = after
-    if cursor is None:
-        cursor = yield from last(keys)
+    cursor, told = resume((yield from last(keys)) if after is None else after)
+    begun = after.partition("/")[0] if after else None
     silent_since = time.monotonic()
     while True:
         pause = block if timeout is None else min(block, silent_since + timeout - time.monotonic())
@@ -120,9 +119,8 @@ def events(keys: Keys, after: str | None, timeout: float | None, block: float) -
             return
         found = yield from _read(keys, cursor, pause)
         for cursor, fields in found:
-            event = Event.read(cursor, fields) if fields else None
-            if event is not None:
-                yield event
+            events_of_entry = Event.read(cursor, fields) if fields else []
+            yield from events_of_entry[told if cursor == begun else 0 :]
         if found:
             silent_since = time.monotonic()
 
@@ -155,8 +153,11 @@ def consume(
 
 
 def ack(keys: Keys, group: str, cursors: Sequence[str]) -> Flow[int]:
-    """Acknowledge events of a group."""
-    answer = yield Command(("XACK", keys.events, group, *cursors))
+    """Acknowledge events of a group. Of several events in one entry, the last one counts for all."""
+    entries = [cursor for cursor in cursors if "/" not in cursor]
+    if not entries:
+        return 0
+    answer = yield Command(("XACK", keys.events, group, *entries))
     return int(answer)
 
 
@@ -173,7 +174,7 @@ def _read(keys: Keys, cursor: str, pause: float) -> Flow[list[tuple[str, dict[st
 
 def _create_group(keys: Keys, group: str, start: str) -> Flow[None]:
     try:
-        yield Command(("XGROUP", "CREATE", keys.events, group, start, "MKSTREAM"))
+        yield Command(("XGROUP", "CREATE", keys.events, group, resume(start)[0], "MKSTREAM"))
     except QueueError as error:
         if "BUSYGROUP" not in str(error):
             raise
@@ -195,10 +196,9 @@ def _take_over(keys: Keys, group: str, consumer: str, idle: float) -> Generator[
 
 def _deliver(keys: Keys, group: str, found: Sequence[tuple[str, dict[str, bytes] | None]]) -> Stream:
     for cursor, fields in found:
-        event = Event.read(cursor, fields) if fields else None
-        if event is not None:
-            yield event
-        else:
+        found_events = Event.read(cursor, fields) if fields else []
+        yield from found_events
+        if not found_events:
             # It was removed from the stream since, or is not an event: no member will ever acknowledge it.
             yield from ack(keys, group, [cursor])
 

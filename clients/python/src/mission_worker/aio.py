@@ -169,7 +169,10 @@ class AsyncClient:
         return self._stream(_flows.consume(self._keys, group, consumer, start, timeout, claim_after, self._block))
 
     async def ack(self, group: str, *events: Event | str) -> int:
-        """Acknowledge events of the group. Returns the number that were pending before."""
+        """Acknowledge events of the group. Returns the number of entries that were pending before.
+
+        Of several events in one entry, the last one counts for all.
+        """
         return await self._run(
             _flows.ack(self._keys, group, [event.cursor if isinstance(event, Event) else event for event in events])
         )

@@ -166,7 +166,10 @@ class Client:
         return self._stream(_flows.consume(self._keys, group, consumer, start, timeout, claim_after, self._block))
 
     def ack(self, group: str, *events: Event | str) -> int:
-        """Acknowledge events of the group. Returns the number that were pending before."""
+        """Acknowledge events of the group. Returns the number of entries that were pending before.
+
+        Of several events in one entry, the last one counts for all.
+        """
         return self._run(
             _flows.ack(self._keys, group, [event.cursor if isinstance(event, Event) else event for event in events])
         )

@@ -13,8 +13,8 @@ from uuid import UUID
 from .errors import ProtocolMismatch
 from .record import ENDED, Failure, uuid_or_none
 
-VERSION = 1
-"""The version of events that this package reads."""
+VERSION, TOGETHER = 1, 2
+"""The versions of events that this package reads: of one event, and of several in one entry."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ class Event:
     """
 
     cursor: str
-    """Its position in the stream; reading can continue after it."""
+    """Its position; reading can continue after it. It is the id of an entry of the stream, with `/` and a number for
+    each but the last of several events in one entry."""
     event: str
     """The kind of event: `job`, `paused`, `resumed`, or one of a newer version."""
     at_ms: int
@@ -76,20 +77,38 @@ class Event:
         return self.event == "job" and self.to_state in ENDED
 
     @classmethod
-    def read(cls, cursor: str, fields: Mapping[str, bytes]) -> Event | None:
-        """Read an entry of the stream; none, with a log message, if it is not an event."""
+    def read(cls, entry: str, fields: Mapping[str, bytes]) -> list[Event]:
+        """Read the events of an entry of the stream; none, with a log message, if it has no event."""
         try:
             raw = json.loads(fields["event"])
-            version, name, at_ms = raw["v"], str(raw["event"]), int(raw["at_ms"])
+            version, name, _ = raw["v"], str(raw["event"]), int(raw["at_ms"])
+            if (version, name) == (TOGETHER, "jobs"):
+                return cls._read_together(entry, raw)
         except (KeyError, TypeError, ValueError):
-            _log.warning("entry %s of the queue's events is not an event; left out", cursor)
-            return None
+            _log.warning("entry %s of the queue's events is not an event; left out", entry)
+            return []
         if version != VERSION:
             raise ProtocolMismatch(f"events have version {version!r}, not {VERSION}; upgrade mission-worker-client")
+        return [cls._read_one(entry, raw)]
+
+    @classmethod
+    def _read_together(cls, entry: str, raw: Mapping[str, Any]) -> list[Event]:
+        """Read the events of jobs that went from one state to another in the same call."""
+        shared = {name: raw[name] for name in ("at_ms", "from", "to", "worker") if name in raw}
+        events = []
+        for place, (job, kind, subject, run, attempts) in enumerate(raw["jobs"], start=1):
+            gateway = subject.partition("/")[0]
+            names = {"id": job, "kind": kind, "gateway": gateway, "subject": subject, "run": run, "attempts": attempts}
+            cursor = entry if place == len(raw["jobs"]) else f"{entry}/{place - 1}"
+            events.append(cls._read_one(cursor, {"v": VERSION, "event": "job", **shared, **names}))
+        return events
+
+    @classmethod
+    def _read_one(cls, cursor: str, raw: Mapping[str, Any]) -> Event:
         return cls(
             cursor=cursor,
-            event=name,
-            at_ms=at_ms,
+            event=str(raw["event"]),
+            at_ms=int(raw["at_ms"]),
             id=uuid_or_none(raw.get("id")),
             kind=_text(raw.get("kind")),
             gateway=_text(raw.get("gateway")),
@@ -107,6 +126,19 @@ class Event:
             scope=_text(raw.get("scope")),
             raw=raw,
         )
+
+
+def resume(cursor: str) -> tuple[str, int]:
+    """Split the cursor of an event: the id after which its entry is read again, and the number of its events to skip."""
+    entry, slash, place = cursor.partition("/")
+    if not slash:
+        return entry, 0
+    time, _, count = entry.partition("-")
+    try:
+        before = f"{time}-{int(count) - 1}" if int(count or 0) else f"{int(time) - 1}-{2**64 - 1}"
+        return before, int(place) + 1
+    except ValueError:
+        raise ValueError(f"{cursor!r} is not the cursor of an event") from None
 
 
 def _text(value: object) -> str | None:

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Checked;
 use crate::queue::State;
+use crate::queue::views::event::expand;
 
 /// A transition of a job, as the stream of events reports it.
 #[derive(Debug, Deserialize)]
@@ -74,12 +75,18 @@ pub(super) fn pause_text(event: &str, at_ms: u64, scope: &str, by: &str, reason:
     format!("{event} {scope} at {at_ms} by {by}: {reason}")
 }
 
-/// Reads an event of the stream: the job's id (or nothing), and the rest as text.
-pub(super) fn read(json: &str) -> Checked<(String, String)> {
-    let value: Value = serde_json::from_str(json)?;
-    if value["v"] != 1 {
-        Err(format!("not version 1: {json}"))?;
+/// Reads an entry of the stream: of each of its events the job's id (or nothing), and the rest as
+/// text.
+pub(super) fn read(json: &str) -> Checked<Vec<(String, String)>> {
+    let entry: Value = serde_json::from_str(json)?;
+    if entry["v"] != if entry["event"] == "jobs" { 2 } else { 1 } {
+        Err(format!("not of this version: {json}"))?;
     }
+    expand("", entry).into_iter().map(|(_, event)| read_one(event)).collect()
+}
+
+fn read_one(value: Value) -> Checked<(String, String)> {
+    let json = value.to_string();
     if value["event"] != "job" {
         let PauseEvent { event, at_ms, scope, by, reason } = serde_json::from_value(value)?;
         return Ok((String::new(), pause_text(&event, at_ms, &scope, &by, &reason)));

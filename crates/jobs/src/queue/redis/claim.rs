@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
+use crate::queue::redis::head::Head;
 use crate::queue::worker::records::AgentRecord;
 
 /// A claimed job as Redis returns it, before any of its values is trusted.
@@ -70,38 +71,54 @@ pub(crate) struct Room {
 }
 
 impl RawClaim {
-    /// Reads one row, whose values are in the order of the fields here; one that cannot be read is
-    /// empty or 0. Returns none if it does not have the form that the script returns.
+    /// Reads one row. A value that cannot be read is empty or 0. Returns none if it does not have the
+    /// form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
-        if values.len() != 21 {
+        if !matches!(values.len(), 8 | 9) {
             return None;
         }
         let row = &mut values.into_iter();
+        let (id, head) = (next(row), Head::read(&next::<Vec<u8>>(row))?);
+        let plain = Self {
+            id,
+            token: head.token,
+            version: head.version.max(1).to_string(),
+            kind: head.kind.map(|kind| kind.to_string()).unwrap_or_default(),
+            lane: head.lane,
+            attempt: head.attempts,
+            max_attempts: head.max_attempts,
+            run: head.runs,
+            enqueued_at_ms: head.enqueued_at_ms,
+            lane_failures: 0,
+            expires_in: None,
+            leader: None,
+            waited: Duration::from_millis(next(row)),
+            effects: String::new(),
+            has_died: false,
+            seq: head.seq,
+            record: next(row),
+            heartbeat: next(row),
+            connection: next(row),
+            applied: next(row),
+            unproven: next::<u64>(row) == 1,
+        };
+        let more: Vec<Value> = next(row);
+        if more.is_empty() {
+            return Some(plain);
+        }
+        let row = &mut more.into_iter();
         Some(Self {
-            id: next(row),
-            token: next(row),
-            version: next(row),
             kind: next(row),
-            lane: next(row),
-            attempt: next(row),
-            max_attempts: next(row),
-            run: next(row),
-            enqueued_at_ms: next(row),
+            version: next(row),
             lane_failures: next(row),
             // The script returns -1 if the job never expires.
             expires_in: next::<Option<i64>>(row)
                 .and_then(|ms| u64::try_from(ms).ok())
                 .map(Duration::from_millis),
             leader: next(row),
-            waited: Duration::from_millis(next(row)),
             effects: next(row),
             has_died: next::<u64>(row) == 1,
-            seq: next(row),
-            record: next(row),
-            heartbeat: next(row),
-            connection: next(row),
-            applied: next(row),
-            unproven: next::<u64>(row) == 1,
+            ..plain
         })
     }
 

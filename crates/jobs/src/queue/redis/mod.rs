@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub mod counters;
 pub(crate) mod fields;
 mod functions;
+mod head;
 pub(crate) mod keys;
 pub(crate) mod scripts;
 pub mod server;

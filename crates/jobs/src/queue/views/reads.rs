@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::slots::Slots;
-use super::stats;
+use super::{event, stats};
 use crate::queue::admin::pause::Pause;
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
@@ -170,18 +170,29 @@ impl Queue {
         Ok(self.scripts.latest_event().await?.unwrap_or_else(|| "0-0".to_owned()))
     }
 
-    /// Returns the ids and contents of the events after this one, at most some hundreds. If there
-    /// are none, waits up to `wait` for the first. A process should have one reader only: several
+    /// Returns the cursors and contents of the events after this one, those of at most some hundred
+    /// entries of the stream. If there are none, waits up to `wait` for the first. A process should have one reader only: several
     /// that wait do so one after the other.
     pub async fn events(
         &self,
         after: &str,
         wait: Duration,
     ) -> Result<Vec<(String, Value)>, QueueError> {
-        check_entry_id(after)?;
-        let events = self.scripts.events(after, wait, MAX_EVENTS).await?;
-        let read = |(id, fields): (_, Fields)| Some((id, fields.json("event")?));
-        Ok(events.into_iter().filter_map(read).collect())
+        let (id, told) =
+            event::resume(after).ok_or_else(|| QueueError::EntryId { id: after.to_owned() })?;
+        let entries = self.scripts.events(&id, wait, MAX_EVENTS).await?;
+        let read = |(id, fields): (String, Fields)| Some((fields.json("event")?, id));
+        let mut events: Vec<_> = entries
+            .into_iter()
+            .filter_map(read)
+            .flat_map(|(entry, id)| event::expand(&id, entry))
+            .collect();
+        // The entry may have been removed meanwhile.
+        let entry_of = |cursor: &str| cursor.split('/').next().map(str::to_owned);
+        if events.first().is_some_and(|(first, _)| entry_of(first) == entry_of(after)) {
+            events.drain(..told.min(events.len()));
+        }
+        Ok(events)
     }
 }
 

@@ -118,6 +118,54 @@ local function note_applied(job, applied)
   end
 end
 
+-- What the document and the gateway itself say of the gateway.
+local function describe(known, i)
+  local about, facts = ARGV[i + 11], ARGV[i + 12]
+  if about ~= '' then known.about = about end
+  if facts ~= '' then known.facts = facts end
+end
+
+-- A run that is done has proven what the record of its agent said.
+local function prove(job, i)
+  if ARGV[i + 13] == '' then return end
+  observe(job, tonumber(ARGV[i + 13]), ARGV[i + 14])
+  note_applied(job, ARGV[i + 15])
+end
+
+-- Completes a plain job that was done in its first run, while its gateway is as it should be. Returns
+-- whether it was that.
+local function complete_plain(i, id, head)
+  local learnt = ARGV[i + 9]
+  if not is_plain(head, 'running') or jobs[id] ~= nil or ARGV[i + 2] ~= 'done' then return false end
+  if ARGV[i + 4] ~= '1' or ARGV[i + 5] ~= '' or ARGV[i + 7] ~= '' then return false end
+  if learnt ~= '' and learnt ~= 'reached' then return false end
+  local token, _, flags, _, runs, _, started, code, _, length = struct.unpack(RUN .. 'BBB', head)
+  local kind, bar = KINDS[code], head:find('|', FIXED + 1, true)
+  if token ~= tonumber(ARGV[i + 1]) or runs ~= 1 then return false end
+  if not kind or kind == 'cleanup' or MERGES[kind] then return false end
+  if not bar or head:sub(bar + 1) ~= worker then return false end
+  local lane, subject = head:sub(FIXED + 1, FIXED + length), head:sub(FIXED + 1, bar - 1)
+  local known = gateway(lane)
+  if known.failures or known.held_until or known.away_since or known.blocked then return false end
+
+  pass_on(id, token, flags, started, head:sub(UNCHANGED), kind, subject)
+  local one = { id = id, kind = kind, lane = lane, subject = subject, runs = 1, worker = worker }
+  one.started_at = started
+  note(one, ARGV[i + 6])
+  if ARGV[i + 8] ~= '' then outs[id] = ARGV[i + 8] .. outs[id] end
+  meter_time(one, 'run|', NOW - started)
+  meter(one, 'done')
+  widen(known, 'done', learnt)
+  note_end(known, 'done')
+  if learnt == 'reached' then known.reached_at = NOW end
+  describe(known, i)
+  known.running, known.done = less(known.running), (known.done or 0) + 1
+  disown(lane, known)
+  if known.ready then offer_lane(lane) end
+  prove(one, i)
+  return true
+end
+
 local function settle(i)
   local id, token, to, delay, counts, reason =
     ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
@@ -136,9 +184,8 @@ local function settle(i)
   if counts == '0' then job.attempts = job.attempts - 1 end
   put(job, 'lost', nil)
   if report ~= '' then outs[id] = report .. outs[id]:match('\n.*') end
-  local known, about, facts = gateway(job.lane), ARGV[i + 11], ARGV[i + 12]
-  if about ~= '' then known.about = about end
-  if facts ~= '' then known.facts = facts end
+  local known = gateway(job.lane)
+  describe(known, i)
   -- The run was shared and failed: each job runs again by itself.
   if reason == 'apart' then
     job.apart = 1
@@ -169,30 +216,38 @@ local function settle(i)
     call('ZADD', K.blocked .. job.lane, NOW, id)
   end
   leave(job)
-  if job.state == 'done' and ARGV[i + 13] ~= '' then
-    observe(job, tonumber(ARGV[i + 13]), ARGV[i + 14])
-    note_applied(job, ARGV[i + 15])
-  end
+  if job.state == 'done' then prove(job, i) end
   if job.state == 'done' and learnt == 'reached' then free_blocked(job.lane) end
   -- Idle workers have to look again, to know when this one is due.
   if WAITING[job.state] then wake() end
   return job.state
 end
 
-local ids, subjects, their_lanes, answer = {}, {}, {}, {}
+local ids, others, subjects, their_lanes, answer = {}, {}, {}, {}, {}
 for i = 4, #ARGV, VALUES do
   ids[#ids + 1] = ARGV[i]
 end
-read_all(ids)
-for _, id in ipairs(ids) do
-  local job = read(id)
-  if job then
-    subjects[#subjects + 1], their_lanes[#their_lanes + 1] = job.subject, job.lane
+local heads = call('HMGET', K.job, unpack(ids))
+for k, head in ipairs(heads) do
+  if not is_plain(head, 'running') then others[#others + 1] = ids[k] end
+  if head and #head > FIXED then
+    local subject = head:sub(FIXED + 1):match('^[^|]*')
+    subjects[#subjects + 1], their_lanes[#their_lanes + 1] = subject, subject:match('^[^/]*')
   end
 end
+read_all(others)
 read_lanes(their_lanes)
 if #subjects > 0 then read_agents(subjects) end
-for i = 4, #ARGV, VALUES do
-  answer[#answer + 1] = settle(i)
+begin_plain('running', 'done', NOW_TEXT)
+local completed = {}
+for k, id in ipairs(ids) do
+  local i = 4 + (k - 1) * VALUES
+  if completed[id] then
+    answer[k] = ARGV[i + 1] == completed[id] and 'done' or 'lost'
+  elseif complete_plain(i, id, heads[k]) then
+    answer[k], completed[id] = 'done', ARGV[i + 1]
+  else
+    answer[k] = settle(i)
+  end
 end
 return answer

@@ -6,13 +6,13 @@
 --       7, 8 the same for dead jobs  9 how many runs the worker holds  10 how many it may hold, or
 --       0 if that does not matter  11 how many of its runs were unproven when it took them
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back, 1 if the worker is to
---   take nothing until all its runs have ended}; a job is {id, token, version, kind, lane, attempt,
---   max attempts, run, enqueued at, failures of the lane in a row, ms until it expires or -1, token
---   of the job whose run this one shares or empty, ms that
---   it was ready, its effects on its gateway so far (JSON, or empty), 1 if its latest run lost its
---   worker, its number, the record of its agent (MessagePack, or empty), the newest heartbeat of
---   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
---   or empty, what was last applied to its agent (JSON, or empty), 1 if its gateway is unproven}.
+--   take nothing until all its runs have ended}; a job is {id, head, ms that it was ready, the record
+--   of its agent (MessagePack, or empty), the newest heartbeat of its agent (number and JSON, or
+--   empty), the job whose document has the connection of the gateway or empty, what was last applied
+--   to its agent (JSON, or empty), 1 if its gateway is unproven}, and if it is not plain also {kind,
+--   version, failures of the lane in a row, ms until it expires or -1, token of the job whose run
+--   this one shares or empty, its effects on its gateway so far (JSON, or empty), 1 if its latest run
+--   lost its worker}.
 -- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
 --   that may continue, 20 jobs that another connection sets free, 64 old jobs; n + 31 jobs taken
 --   and 100 candidates; about 6 commands each; one command for each of at most 128 jobs that are to
@@ -22,6 +22,7 @@ local worker, wanted, lease, lane_limit =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local held, SPARE, GROUP = tonumber(ARGV[9]), 100, 32
 if wanted > 0 then MYSELF = worker end
+begin_plain('ready', 'running', text(NOW + lease), worker)
 
 -- The lane whose turn it is, and which rotation it stands in. Looked up in batches: what is offered
 -- meanwhile has a later turn.
@@ -63,8 +64,32 @@ local function take(job, leader)
   go(job, 'running', NOW + lease)
   known.owner = worker
   if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
-  taken[#taken + 1] = { job = job, leader = leader or '', waited = waited }
+  taken[#taken + 1] = {
+    job = job,
+    subject = job.subject,
+    lane = job.lane,
+    kind = job.kind,
+    leader = leader or '',
+    waited = waited,
+  }
   return token
+end
+
+-- Takes a plain job of a gateway that has not failed, by its head. Returns whether it was that.
+local function take_plain(id, head, lane, known)
+  if not is_plain(head, 'ready') or jobs[id] ~= nil or known.failures then return false end
+  local _, _, flags, _, runs, since, _, code = struct.unpack(RUN .. 'B', head)
+  local kind, subject = KINDS[code], head:sub(FIXED + 1)
+  if not kind or MERGES[kind] or pauses['kind:' .. kind] or runs > 0 then return false end
+  local rest = head:sub(UNCHANGED) .. '|' .. worker
+  head = pass_on(id, next_of(K.token), flags, NOW, rest, kind, subject)
+  known.ready, known.running = less(known.ready), (known.running or 0) + 1
+  known.owner = worker
+  local waited = math.max(NOW - since, 0)
+  local one = { id = id, head = head, subject = subject, lane = lane, kind = kind, waited = waited }
+  meter_time(one, 'wait|', waited)
+  taken[#taken + 1] = one
+  return true
 end
 
 -- Whether the gateway of a lane has not answered for a while, or not since it could not be reached.
@@ -78,7 +103,7 @@ local function rows()
   if #taken == 0 then return {} end
   local subjects, their_lanes = {}, {}
   for i, one in ipairs(taken) do
-    subjects[i], their_lanes[i] = one.job.subject, one.job.lane
+    subjects[i], their_lanes[i] = one.subject, one.lane
   end
   write_records()
   local records = call('HMGET', K.agents, unpack(subjects))
@@ -86,34 +111,29 @@ local function rows()
   read_connections(their_lanes)
   local answer = {}
   for i, one in ipairs(taken) do
-    local job, known = one.job, gateway(one.job.lane)
-    local about_agent = not MERGES[job.kind]
-    local in_force = connection(job.lane)
+    local job, known, in_force = one.job, gateway(one.lane), connection(one.lane)
+    local about_agent = not MERGES[one.kind]
     local heartbeat = about_agent
       and known.synced
-      and call('HGET', K.heartbeats .. job.lane, agent_of(job.subject))
+      and call('HGET', K.heartbeats .. one.lane, agent_of(one.subject))
     answer[i] = {
-      job.id,
-      job.token,
-      job.version or '1',
-      job.kind,
-      job.lane,
-      job.attempts,
-      job.max_attempts,
-      job.runs,
-      job.enqueued_at,
-      known.failures or 0,
-      job.expires_at and math.max(job.expires_at - NOW, 0) or -1,
-      one.leader,
+      one.id or job.id,
+      one.head or (encode(job)),
       one.waited,
-      job.effects or '',
-      job.lost and 1 or 0,
-      job.seq,
       records[i] or '',
       heartbeat or '',
       in_force and in_force.document or '',
-      about_agent and job.kind ~= 'cleanup' and applied[i] or '',
+      about_agent and one.kind ~= 'cleanup' and applied[i] or '',
       is_unproven(known) and 1 or 0,
+      job and {
+        job.kind,
+        job.version or '1',
+        known.failures or 0,
+        job.expires_at and math.max(job.expires_at - NOW, 0) or -1,
+        one.leader,
+        job.effects or '',
+        job.lost and 1 or 0,
+      },
     }
   end
   return answer
@@ -270,10 +290,17 @@ while places > 0 do
   for i, one in ipairs(found) do
     ids[i] = one.first:sub(1, 36)
   end
-  read_all(ids)
-  for _, one in ipairs(found) do
-    local took, more = take_offered(one.lane, one.first)
+  local heads, others = call('HMGET', K.job, unpack(ids)), {}
+  for i, id in ipairs(ids) do
+    if not is_plain(heads[i], 'ready') then others[#others + 1] = id end
+  end
+  read_all(others)
+  for i, one in ipairs(found) do
     local known = gateway(one.lane)
+    local took, more = take_plain(ids[i], heads[i], one.lane, known), known.ready
+    if not took then
+      took, more = take_offered(one.lane, one.first)
+    end
     if took then places = places - 1 end
     if took and is_unproven(known) then unproven = unproven + 1 end
     if more and (known.running or 0) < limit_of(known) then offer_lane(one.lane) end

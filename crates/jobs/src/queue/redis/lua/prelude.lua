@@ -45,8 +45,9 @@ end
 -- if there was one. The subject begins with the lane. See docs/protocol.md.
 local HEAD, FIXED = '<I6BBHHI6I6BBBHI6I6', 41
 -- Flags of a head: the job is in a line of several; it has more fields than its head has; it has
--- more fields, but none that matters to a run.
-local LINED, MORE, NOTED = 1, 2, 4
+-- more fields, but none that matters to a run. Above them the version of its envelope, if that is
+-- not 1.
+local LINED, MORE, NOTED, VERSION = 1, 2, 4, 16
 local IN_HEAD, NOTES =
   {
     id = true,
@@ -113,6 +114,7 @@ local function decode(id, head, more)
     max_attempts = max,
     seq = seq,
     lined = flags % 2 == LINED or nil,
+    version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
   }
   if more then
     local ok, fields = pcall(cmsgpack.unpack, more)
@@ -127,8 +129,9 @@ end
 -- A job as Redis keeps it: its head, and its other fields if it has any.
 local function encode(job)
   local flags, more = job.lined and LINED or 0, nil
+  local version = string.match(job.version or '', '^%d$')
   for name, value in pairs(job) do
-    if not IN_HEAD[name] then
+    if not IN_HEAD[name] and not (version and name == 'version') then
       more = more or {}
       more[name] = value
       if not NOTES[name] then flags = flags + (flags % NOTED < MORE and MORE or 0) end
@@ -140,6 +143,7 @@ local function encode(job)
     more.kind, flags = job.kind, flags + (flags % NOTED < MORE and MORE or 0)
   end
   if more and flags < MORE then flags = flags + NOTED end
+  if version then flags = flags + version * VERSION end
   local head = struct.pack(
     HEAD,
     job.token or 0,
@@ -171,7 +175,7 @@ local function read_all(ids)
   if #unread == 0 then return end
   local heads, with_more = call('HMGET', K.job, unpack(unread)), {}
   for i, id in ipairs(unread) do
-    if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) >= MORE then
+    if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) % VERSION >= MORE then
       with_more[#with_more + 1] = id
     end
   end

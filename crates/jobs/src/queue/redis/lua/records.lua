@@ -185,12 +185,14 @@ local function observe(job, seq, carried)
   local record = agent_record(job.subject)
   if not record then return end
   if job.kind ~= 'cleanup' then
-    local after = copy(record)
-    after.observed = seq
+    record.observed = seq
+    save_agent(job.subject, record)
     for letter, id in carried:gmatch('(%l)(%x[%x%-]+)') do
-      if after[letter] == id then after[letter] = nil end
+      if record[letter] == id then
+        record[letter] = nil
+        release_document(job.lane, job.subject, id)
+      end
     end
-    replace_agent(job.lane, job.subject, after)
   elseif record.phase == 'deleting' and record.seq == seq then
     replace_agent(
       job.lane,

@@ -1,6 +1,7 @@
--- How every script begins and ends. Comes after upkeep.lua.
+-- How every script begins and ends. Comes after plain.lua.
 
 local function flush()
+  if plain then write_plain() end
   write_states()
   write_rotations()
   write_groups()
@@ -31,6 +32,7 @@ local function begin()
   numbers, metered, wakes, MYSELF = {}, {}, {}, nil
   left, served, offered = {}, {}, {}
   agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+  plain = nil
   emitted, in_quotes, replaced, to_look_at, reconnected = false, {}, {}, 500, {}
 end
 

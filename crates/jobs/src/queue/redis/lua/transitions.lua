@@ -211,14 +211,19 @@ local function wait_again(job, to, at, failure)
   end
 end
 
+-- A lane that runs nothing has no owner any more.
+local function disown(lane, known)
+  if known.owner and not known.running then
+    leave_rotation(K.own .. known.owner, lane)
+    known.owner = nil
+  end
+end
+
 -- Frees the place of a job that runs no more in its lane, and offers what can run now.
 local function leave(job)
   local known = gateway(job.lane)
   if MERGES[job.kind] then known.merging = less(known.merging) end
-  if not known.running and known.owner then
-    leave_rotation(K.own .. known.owner, job.lane)
-    known.owner = nil
-  end
+  disown(job.lane, known)
   if job.lined or not ENDED[job.state] then offer(job.subject) end
   -- Others may have waited for the place.
   if known.ready then offer_lane(job.lane) end
@@ -244,7 +249,8 @@ local function unhold(lane)
   end
 end
 
--- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
+-- Notes a run that ended, before its job goes to another state. `result` is JSON: outcome, code,
+-- message, action, steps.
 local function note(job, result)
   local run = '{"number":'
     .. text(job.runs)
@@ -260,7 +266,6 @@ local function note(job, result)
   local before = job.runs > 1 and out_of(job.id) or '\n'
   if job.runs > HISTORY then before = before:gsub('^([^\n]*\n)[^\n]*\n', '%1') end
   outs[job.id] = before .. run .. '\n'
-  save(job)
 end
 
 -- Whether that worker still holds that lease.

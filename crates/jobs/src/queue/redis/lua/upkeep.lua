@@ -9,7 +9,7 @@ local WAITS = { 'scheduled', 'retrying', 'snoozed', 'blocked' }
 -- (ms) and `most` of those that are done, superseded or cancelled, `dead_age` and `most_dead` of the
 -- dead. Returns whether something is left to do, and how many leases were taken back.
 local function upkeep(lease, keep)
-  local POISON, HOURS_KEPT = 3, 8 * 86400000
+  local POISON, HOURS_KEPT, LOOKED_AT = 3, 8 * 86400000, 100
   local more_to_do, recovered = false, 0
   -- How many more jobs are made due and removed.
   local to_make_due, to_prune = 48, 64
@@ -122,9 +122,9 @@ local function upkeep(lease, keep)
       if rolled > last + 120 then call('SET', K.rolled, last) end
       return
     end
-    local minute, full = math.max(rolled, last - MINUTES_KEPT / 60000), 0
-    while minute < last and full < 3 do
-      minute = minute + 1
+    local minute, full, looked = math.max(rolled, last - MINUTES_KEPT / 60000), 0, 0
+    while minute < last and full < 3 and looked < LOOKED_AT do
+      minute, looked = minute + 1, looked + 1
       local counters = call('HGETALL', K.minute .. minute)
       if #counters > 0 then
         full = full + 1
@@ -251,12 +251,11 @@ local function upkeep(lease, keep)
 
   -- Heals what keys that were removed by hand, or scripts that Redis has stopped half-way, have left: a
   -- job that is missing in the list of its state or in its line, one that could run but is not offered,
-  -- and a lane that belongs to a worker without running anything. A call looks at some jobs every few
-  -- seconds, so that all have their turn.
-  local HEALING, LOOKED_AT = 5000, 100
+  -- and a lane that belongs to a worker without running anything. A call looks at some jobs every
+  -- quarter of a lease, so that all have their turn.
   local function heal()
     local at, cursor = (call('GET', K.healed) or ''):match('^(%d+) (%d+)$')
-    if at and math.abs(NOW - at) < HEALING then return end
+    if at and math.abs(NOW - at) < lease / 4 then return end
     local next_cursor, found = unpack(call('HSCAN', K.job, cursor or '0', 'COUNT', LOOKED_AT))
     call('SET', K.healed, NOW_TEXT .. ' ' .. next_cursor)
     local ids = {}
@@ -268,10 +267,7 @@ local function upkeep(lease, keep)
       local job = read(id)
       if job and not ENDED[job.state] then
         local known, state = gateway(job.lane), job.state
-        if known.owner and not known.running and state ~= 'running' then
-          leave_rotation(K.own .. known.owner, job.lane)
-          known.owner = nil
-        end
+        if state ~= 'running' then disown(job.lane, known) end
         if not call('ZSCORE', K.state .. state, id) then
           local till = state == 'running' and NOW + lease or job.next_at or job.since
           call('ZADD', K.state .. state, text(till), id)
