@@ -129,7 +129,7 @@ class Event:
 
 
 def resume(cursor: str) -> tuple[str, int]:
-    """Split the cursor of an event: the id after which its entry is read again, and the number of its events to skip."""
+    """Split the cursor of an event: the id to read on after, and how many events of the next entry to skip."""
     entry, slash, place = cursor.partition("/")
     if not slash:
         return entry, 0

@@ -332,7 +332,14 @@ impl Model {
             (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
             (raw.enqueued_at_ms, raw.lane_failures, raw.seq),
             (expires_in, super::records::Used::of(raw)),
-            ((raw.heartbeat.clone(), raw.connection.clone()), raw.applied.clone(), raw.unproven),
+            (
+                (
+                    raw.heartbeat.clone(),
+                    raw.connection.map(|id| id.to_string()).unwrap_or_default(),
+                ),
+                raw.applied.clone(),
+                raw.unproven,
+            ),
         );
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
     }

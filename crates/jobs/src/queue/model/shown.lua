@@ -52,12 +52,34 @@ show('paused', table.concat(paused, ' '))
 
 local FIELDS_OF_AGENTS =
   { 'seq', 'job', 'generation', 'observed', 'phase', 'desired', 'token', 'f', 'r', 'w', 'p' }
-local function record_text(name, packed, fields)
-  local record, parts = cmsgpack.unpack(packed), { name }
+local function record_text(name, record, fields)
+  local parts = { name }
   for _, field in ipairs(fields) do
     if record[field] then parts[#parts + 1] = field .. '=' .. worded(record[field]) end
   end
   return table.concat(parts, ' ')
+end
+-- A number of which 0 stands for none, and others are 1 more.
+local function optional(number) return number > 0 and number - 1 or nil end
+local function agent_of_text(packed)
+  local seq, generation, observed, phase = struct.unpack('<I6I8I6B', packed)
+  local record = { seq = seq, generation = optional(generation) }
+  record.observed = observed > 0 and observed or nil
+  record.phase = ({ 'deleting', 'deleted' })[phase]
+  for letter, id in packed:sub(22):gmatch('(%l)(' .. ('.'):rep(36) .. ')') do
+    record[({ j = 'job', d = 'desired', t = 'token' })[letter] or letter] = id
+  end
+  return record
+end
+local function connection_of_text(packed)
+  local seq, revision = struct.unpack('<I6I8I6', packed)
+  local fingerprint = packed:match('^%x*', 57)
+  return {
+    seq = seq,
+    revision = optional(revision),
+    document = packed:sub(21, 56),
+    fingerprint = fingerprint ~= '' and fingerprint or nil,
+  }
 end
 local records = {}
 local all_agents, all_connections =
@@ -70,9 +92,9 @@ for _, lane in ipairs(all_lanes) do
   end
 end
 for i = 1, #all_agents, 2 do
-  local subject, packed = all_agents[i], all_agents[i + 1]
-  records[#records + 1] = record_text(subject, packed, FIELDS_OF_AGENTS)
-  local phase = cmsgpack.unpack(packed).phase
+  local subject, record = all_agents[i], agent_of_text(all_agents[i + 1])
+  records[#records + 1] = record_text(subject, record, FIELDS_OF_AGENTS)
+  local phase = record.phase
   if listed_agents[subject] ~= (scores[phase] or '1') then records[#records] = 'listed wrongly' end
   listed_agents[subject] = nil
 end
@@ -82,7 +104,7 @@ end
 for i = 1, #all_connections, 2 do
   records[#records + 1] = record_text(
     all_connections[i],
-    all_connections[i + 1],
+    connection_of_text(all_connections[i + 1]),
     { 'seq', 'document', 'revision', 'fingerprint' }
   )
 end

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
+use uuid::Uuid;
 
 use crate::queue::redis::head::Head;
-use crate::queue::worker::records::AgentRecord;
+use crate::queue::worker::records::{AgentRecord, ConnectionRecord};
 
 /// A claimed job as Redis returns it, before any of its values is trusted.
 #[derive(Debug, Clone)]
@@ -39,8 +40,8 @@ pub(crate) struct RawClaim {
     /// The newest heartbeat of its agent that a heartbeat-sync asked for: the number of that job, a
     /// space, and JSON; or empty.
     pub(crate) heartbeat: String,
-    /// The id of the job whose document has the connection of its gateway, or empty.
-    pub(crate) connection: String,
+    /// The id of the job whose document has the connection of its gateway, if any has.
+    pub(crate) connection: Option<Uuid>,
     /// The keys and files that were last applied to its agent: JSON, or empty.
     pub(crate) applied: String,
     /// `true` if its gateway has not answered for a while, or not since it could not be reached.
@@ -98,7 +99,7 @@ impl RawClaim {
             seq: head.seq,
             record: next(row),
             heartbeat: next(row),
-            connection: next(row),
+            connection: ConnectionRecord::read(&next::<Vec<u8>>(row)).map(|record| record.document),
             applied: next(row),
             unproven: next::<u64>(row) == 1,
         };

@@ -52,7 +52,7 @@ const NAMES: &[(&str, &str)] = &[
     // time of the change.
     ("blocked", "blocked:"),
     ("reconnected", "reconnected"),
-    // HASH: per subject a MessagePack map, the record of an agent: seq and job (the number and the
+    // HASH: per subject the record of an agent, which is binary (see docs/protocol.md): seq and job (the number and the
     // id of the newest job whose document was merged into it), generation, observed (the seq that
     // a run has proven), phase (`deleting` or `deleted`; absent while the agent is wanted), and ids
     // of jobs whose documents have a part of it: desired, token, and what is owed once: f (force
@@ -64,7 +64,7 @@ const NAMES: &[(&str, &str)] = &[
     ("deleted", "deleted"),
     ("remembered", "remembered"),
     ("listed", "agents:"),
-    // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, the
+    // HASH: per lane the record of a gateway's connection, which is binary: revision, seq, the
     // document that has it and its subject, at (the time when it came, as text), and fingerprint.
     ("connections", "connections"),
     // HASH per lane: by agent the newest heartbeat of a heartbeat-sync, as the number of its job, a

@@ -39,12 +39,14 @@ pub struct QueueEvent {
 #[derive(Deserialize)]
 struct Together {
     at_ms: u64,
-    from: String,
+    from: Option<String>,
     to: String,
     worker: Option<String>,
-    /// Of each its id, kind, subject, number of runs, and number of runs that counted.
-    jobs: Vec<(String, String, String, u32, u32)>,
+    jobs: Vec<Told>,
 }
+
+/// What an entry says of a job: id, kind, subject, number of runs, and number of runs that counted.
+type Told = (String, String, String, u32, u32);
 
 /// Returns the events of an entry of the stream, each with its cursor. That of the last one is the
 /// id of the entry; the others have `/` and their place after it, from 0.
@@ -56,13 +58,13 @@ pub(crate) fn expand(id: &str, entry: Value) -> Vec<(String, Value)> {
         return Vec::new();
     };
     let last = jobs.len().saturating_sub(1);
-    let event = |(place, (job, kind, subject, run, attempts)): (usize, (_, _, String, _, _))| {
+    let event = |(place, (job, kind, subject, run, attempts)): (usize, Told)| {
         let cursor = if place == last { id.to_owned() } else { format!("{id}/{place}") };
         let gateway = subject.split('/').next();
         let mut event = json!({
-            "v": 1, "event": "job", "at_ms": at_ms, "id": (job as String), "kind": (kind as String),
+            "v": 1, "event": "job", "at_ms": at_ms, "id": job, "kind": kind,
             "gateway": gateway, "subject": subject, "from": from, "to": to,
-            "run": (run as u32), "attempts": (attempts as u32),
+            "run": run, "attempts": attempts,
         });
         if let Some(worker) = &worker {
             event["worker"] = json!(worker);

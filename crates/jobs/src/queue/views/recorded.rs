@@ -204,9 +204,9 @@ impl Queue {
         let gateway = job.as_ref().and_then(Job::gateway);
         Ok(RecordedConnection {
             revision: record.revision,
-            at_ms: record.at.as_deref().and_then(|at| at.parse().ok()),
+            at_ms: Some(record.at_ms),
             document: id,
-            stored_alone: record.subject.is_some_and(|subject| subject.ends_with("/connection")),
+            stored_alone: record.subject.ends_with("/connection"),
             name: gateway.and_then(|gateway| shown_name(&gateway.name)),
             url: gateway.map(shown_url),
         })

@@ -12,7 +12,6 @@ use mission_core::model::HeartbeatSync;
 use mission_core::records::{AgentParts, Records, has_connection, read_heartbeat};
 use mission_core::{Failure, Job, Outcome, Remedy};
 use redis::cmd;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,41 +25,32 @@ const AT_ONCE: usize = 500;
 /// The largest stored document in bytes: the largest document of all, sealed. `enqueue.lua` has the
 /// same limit.
 const MAX_DOCUMENT: usize = 1088 * 1024;
+/// The length of an id as text.
+const ID_LENGTH: usize = 36;
 
 /// The record of an agent. `queue/redis/keys.rs` lists its fields.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct AgentRecord {
     /// The number of the newest job whose document was merged into the record.
     pub(crate) seq: u64,
     /// The phase; none while the agent is wanted.
-    #[serde(default)]
     pub(crate) phase: Option<Phase>,
     /// The number that the producer gave to the newest document.
-    #[serde(default)]
     pub(crate) generation: Option<u64>,
     /// The `seq` that a run has proven on the gateway.
-    #[serde(default)]
     pub(crate) observed: Option<u64>,
     /// The job of the newest document.
-    #[serde(default)]
     pub(crate) job: Option<Uuid>,
-    #[serde(default)]
     desired: Option<Uuid>,
-    #[serde(default)]
     token: Option<Uuid>,
-    #[serde(default, rename = "f")]
     force_bootstrap: Option<Uuid>,
-    #[serde(default, rename = "r")]
     reset_session: Option<Uuid>,
-    #[serde(default, rename = "w")]
     wake: Option<Uuid>,
-    #[serde(default, rename = "p")]
     provision: Option<Uuid>,
 }
 
 /// The phase of an agent that a cleanup is to remove or has removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// A cleanup is owed.
     Deleting,
@@ -71,8 +61,34 @@ pub(crate) enum Phase {
 impl AgentRecord {
     /// Reads a record. Returns none if there is none, or if it cannot be read.
     pub(crate) fn read(packed: &[u8]) -> Option<Self> {
-        let mut reader = rmp_serde::Deserializer::from_read_ref(packed).with_human_readable();
-        Self::deserialize(&mut reader).ok()
+        let (numbers, parts) = packed.split_at_checked(21)?;
+        let mut record = Self {
+            seq: number(&numbers[..6]),
+            generation: number(&numbers[6..14]).checked_sub(1),
+            observed: Some(number(&numbers[14..20])).filter(|seq| *seq > 0),
+            phase: match numbers[20] {
+                0 => None,
+                1 => Some(Phase::Deleting),
+                2 => Some(Phase::Deleted),
+                _ => return None,
+            },
+            ..Self::default()
+        };
+        for part in parts.chunks(1 + ID_LENGTH) {
+            let id = Uuid::try_parse_ascii(&part[1..]).ok()?;
+            let place = match part[0] {
+                b'j' => &mut record.job,
+                b'd' => &mut record.desired,
+                b't' => &mut record.token,
+                b'f' => &mut record.force_bootstrap,
+                b'p' => &mut record.provision,
+                b'r' => &mut record.reset_session,
+                b'w' => &mut record.wake,
+                _ => return None,
+            };
+            *place = Some(id);
+        }
+        Some(record)
     }
 
     /// Returns what a run still has to do once, by letter, with the jobs that asked for it.
@@ -97,25 +113,34 @@ impl AgentRecord {
 }
 
 /// The record of a gateway's connection.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct ConnectionRecord {
     pub(crate) document: Uuid,
-    #[serde(default)]
     pub(crate) revision: Option<u64>,
+    /// The time when it came, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
     /// The subject of the job that it came with, or one that is no agent's.
-    #[serde(default)]
-    pub(crate) subject: Option<String>,
-    /// The time when it came, as text.
-    #[serde(default)]
-    pub(crate) at: Option<String>,
+    pub(crate) subject: String,
 }
 
 impl ConnectionRecord {
     /// Reads a record. Returns none if it cannot be read.
     pub(crate) fn read(packed: &[u8]) -> Option<Self> {
-        let mut reader = rmp_serde::Deserializer::from_read_ref(packed).with_human_readable();
-        Self::deserialize(&mut reader).ok()
+        let (numbers, rest) = packed.split_at_checked(20)?;
+        let (document, rest) = rest.split_at_checked(ID_LENGTH)?;
+        let (_fingerprint, subject) = str::from_utf8(rest).ok()?.split_once('|')?;
+        Some(Self {
+            document: Uuid::try_parse_ascii(document).ok()?,
+            revision: number(&numbers[6..14]).checked_sub(1),
+            at_ms: number(&numbers[14..20]),
+            subject: subject.to_owned(),
+        })
     }
+}
+
+/// Reads a whole number, whose least byte comes first.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Returns the jobs whose documents these records of agents and connections need, as lanes and ids.
@@ -200,7 +225,7 @@ impl Loaded {
         let named = jobs.iter().flat_map(|job| {
             let record = job.record();
             let of_agent = record.iter().flat_map(AgentRecord::documents).collect::<Vec<_>>();
-            let all = of_agent.into_iter().chain(job.connection.parse()).chain(job.id.parse());
+            let all = of_agent.into_iter().chain(job.connection).chain(job.id.parse());
             all.map(|id| (job.lane.clone(), id)).collect::<Vec<_>>()
         });
         let named: HashSet<(String, Uuid)> = named.collect();
@@ -266,12 +291,12 @@ impl Loaded {
                 applied: Applied::read(&raw.applied),
             })
         });
-        let connection = part(raw.connection.parse().ok(), &["gateway"]);
+        let connection = part(raw.connection, &["gateway"]);
         let connection = connection.map_err(|incomplete| match incomplete {
             Incomplete::Sealed(error) => Incomplete::SealedConnection(error),
             other => other,
         })?;
-        if connection.is_none() && !raw.connection.is_empty() && !has_connection(own) {
+        if connection.is_none() && raw.connection.is_some() && !has_connection(own) {
             return Err(Incomplete::UnknownConnection);
         }
         let records = Records { connection, agent: agent.transpose()? };
@@ -296,8 +321,8 @@ impl Loaded {
         let own = (raw.id.as_str(), own);
         let desired = desired.as_deref().zip(parts.and_then(|parts| parts.desired.as_ref()));
         let token = token.as_deref().zip(parts.and_then(|parts| parts.token.as_ref()));
-        let connection = records.connection.as_ref();
-        let connection = connection.map(|document| (raw.connection.as_str(), document));
+        let connection = text(raw.connection);
+        let connection = connection.as_deref().zip(records.connection.as_ref());
         let (used_id, used) = connection.or(desired).unwrap_or(own);
         let goes_elsewhere =
             [Some(own), desired, token].into_iter().flatten().any(|(id, document)| {

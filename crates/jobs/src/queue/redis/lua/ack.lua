@@ -16,6 +16,7 @@
 local worker, snooze_limit, give_up_after, VALUES, FREED =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), 16, 20
 local still_to_free = 40
+local RESTARTS, RESTART_KEPT = 1000, 8 * 86400000
 
 -- Jobs that run together meet a restart together: it counts once a minute.
 local function note_restart(job, known)
@@ -111,10 +112,13 @@ end
 -- The next run removes what this one has applied and is not wanted any more. Nothing is left of an
 -- agent that was cleaned up, or that the queue does not know any more.
 local function note_applied(job, applied)
-  if job.kind == 'cleanup' or not agent_record(job.subject) then
-    call('HDEL', K.applied, job.subject)
+  local subject = job.subject
+  local known = agents[subject]
+  if known == nil then known = packed_agents[subject] end
+  if job.kind == 'cleanup' or not known then
+    call('HDEL', K.applied, subject)
   elseif applied ~= '' then
-    call('HSET', K.applied, job.subject, applied)
+    call('HSET', K.applied, subject, applied)
   end
 end
 
@@ -132,11 +136,11 @@ local function prove(job, i)
   note_applied(job, ARGV[i + 15])
 end
 
--- Completes a plain job that was done in its first run, while its gateway is as it should be. Returns
--- whether it was that.
+-- Completes a job that was done in its first run by its head, if that is plain and its gateway is as
+-- it should be. Returns whether it did.
 local function complete_plain(i, id, head)
   local learnt = ARGV[i + 9]
-  if not is_plain(head, 'running') or jobs[id] ~= nil or ARGV[i + 2] ~= 'done' then return false end
+  if not head or jobs[id] ~= nil or ARGV[i + 2] ~= 'done' then return false end
   if ARGV[i + 4] ~= '1' or ARGV[i + 5] ~= '' or ARGV[i + 7] ~= '' then return false end
   if learnt ~= '' and learnt ~= 'reached' then return false end
   local token, _, flags, _, runs, _, started, code, _, length = struct.unpack(RUN .. 'BBB', head)
@@ -229,10 +233,12 @@ for i = 4, #ARGV, VALUES do
 end
 local heads = call('HMGET', K.job, unpack(ids))
 for k, head in ipairs(heads) do
-  if not is_plain(head, 'running') then others[#others + 1] = ids[k] end
   if head and #head > FIXED then
     local subject = head:sub(FIXED + 1):match('^[^|]*')
     subjects[#subjects + 1], their_lanes[#their_lanes + 1] = subject, subject:match('^[^/]*')
+  end
+  if not is_plain(head, 'running') then
+    heads[k], others[#others + 1] = false, ids[k]
   end
 end
 read_all(others)

@@ -7,8 +7,8 @@
 --       0 if that does not matter  11 how many of its runs were unproven when it took them
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back, 1 if the worker is to
 --   take nothing until all its runs have ended}; a job is {id, head, ms that it was ready, the record
---   of its agent (MessagePack, or empty), the newest heartbeat of its agent (number and JSON, or
---   empty), the job whose document has the connection of the gateway or empty, what was last applied
+--   of its agent or empty, the newest heartbeat of its agent (number and JSON, or empty), the record
+--   of the connection of its gateway or empty, what was last applied
 --   to its agent (JSON, or empty), 1 if its gateway is unproven}, and if it is not plain also {kind,
 --   version, failures of the lane in a row, ms until it expires or -1, token of the job whose run
 --   this one shares or empty, its effects on its gateway so far (JSON, or empty), 1 if its latest run
@@ -75,9 +75,10 @@ local function take(job, leader)
   return token
 end
 
--- Takes a plain job of a gateway that has not failed, by its head. Returns whether it was that.
+-- Takes a job of a gateway that has not failed by its head, if that is plain. Returns whether it
+-- did.
 local function take_plain(id, head, lane, known)
-  if not is_plain(head, 'ready') or jobs[id] ~= nil or known.failures then return false end
+  if not head or jobs[id] ~= nil or known.failures then return false end
   local _, _, flags, _, runs, since, _, code = struct.unpack(RUN .. 'B', head)
   local kind, subject = KINDS[code], head:sub(FIXED + 1)
   if not kind or MERGES[kind] or pauses['kind:' .. kind] or runs > 0 then return false end
@@ -92,10 +93,13 @@ local function take_plain(id, head, lane, known)
   return true
 end
 
--- Whether the gateway of a lane has not answered for a while, or not since it could not be reached.
-local function is_unproven(known)
-  local _, heard = window(known)
-  return known.failures ~= nil or not heard
+-- How many jobs a lane may have running, and whether its gateway is unproven: it has not answered for
+-- a while, or not since it could not be reached. One that has failed gives one at a time, until one
+-- has reached the gateway.
+local function limit_of(known)
+  local most, heard = window(known)
+  if known.failures then return 1, true end
+  return math.min(most, lane_limit), not heard
 end
 
 -- What the worker gets of the jobs that it has taken.
@@ -106,12 +110,12 @@ local function rows()
     subjects[i], their_lanes[i] = one.subject, one.lane
   end
   write_records()
-  local records = call('HMGET', K.agents, unpack(subjects))
+  read_agents(subjects)
   local applied = call('HMGET', K.applied, unpack(subjects))
   read_connections(their_lanes)
   local answer = {}
   for i, one in ipairs(taken) do
-    local job, known, in_force = one.job, gateway(one.lane), connection(one.lane)
+    local job, known = one.job, gateway(one.lane)
     local about_agent = not MERGES[one.kind]
     local heartbeat = about_agent
       and known.synced
@@ -120,11 +124,11 @@ local function rows()
       one.id or job.id,
       one.head or (encode(job)),
       one.waited,
-      records[i] or '',
+      packed_agents[one.subject] or '',
       heartbeat or '',
-      in_force and in_force.document or '',
+      packed_connections[one.lane] or '',
       about_agent and one.kind ~= 'cleanup' and applied[i] or '',
-      is_unproven(known) and 1 or 0,
+      select(2, limit_of(known)) and 1 or 0,
       job and {
         job.kind,
         job.version or '1',
@@ -219,8 +223,8 @@ local aside = run_alone()
 local RECENT, NOT_MUCH, RETRY, slots = 10000, 4, 1000, tonumber(ARGV[10])
 local unreserved = wanted
 if slots >= 4 then unreserved = slots - held - math.max(1, math.floor(slots / 10)) end
-local function may_have_reserve(known, runs)
-  if not known.running then return runs < slots - held - 1 or not is_unproven(known) end
+local function may_have_reserve(known, is_new, runs)
+  if not known.running then return runs < slots - held - 1 or not is_new end
   return known.running < math.max(NOT_MUCH, slots / 8)
     and known.heard_at
     and NOW - known.heard_at < RECENT
@@ -238,16 +242,12 @@ local passed_over, SOON = {}, 50
 local places = (pauses.all or aside) and 0 or wanted
 local candidates = places > 0 and places + SPARE or 0
 
--- How many jobs a lane may have running. One that has failed gives one at a time, until one has
--- reached the gateway.
-local function limit_of(known) return known.failures and 1 or math.min(window(known), lane_limit) end
-
 -- A lane that may give no job is dropped from the rotation: what changes that offers it again.
-local function may_give(lane, known)
+local function may_give(lane, known, limit)
   return not pauses['gateway:' .. lane]
     and turn_alone.lane ~= lane
     and (known.held_until or 0) <= NOW
-    and (known.running or 0) < limit_of(known)
+    and (known.running or 0) < limit
 end
 
 -- The first jobs of the lanes whose turns come next, one of each lane and at most `places`.
@@ -257,25 +257,26 @@ local function next_offered()
     local lane, rotation = next_lane(places)
     if not lane then break end
     local known = gateway(lane)
-    if new > 0 and is_unproven(known) and not may_prove(known, unproven + new) then
+    local limit, is_new = limit_of(known)
+    if new > 0 and is_new and not may_prove(known, unproven + new) then
       -- Those that were found may not run, which leaves it their part.
       turn = turn - 1
       break
     end
     served[rotation] = (served[rotation] or 0) + 1
     candidates = candidates - 1
-    if may_give(lane, known) then
-      local is_new = is_unproven(known)
+    if may_give(lane, known, limit) then
       if
         is_new and not may_prove(known, unproven + new)
         or wanted - places + #found >= unreserved
-          and not may_have_reserve(known, wanted - places + #found)
+          and not may_have_reserve(known, is_new, wanted - places + #found)
       then
         passed_over[#passed_over + 1] = { lane = lane, rotation = rotation }
       else
         local first = (attempt('ZPOPMIN', K.lane .. lane) or {})[1]
         if first then
-          found[#found + 1] = { lane = lane, first = first }
+          found[#found + 1] =
+            { lane = lane, known = known, first = first, limit = limit, is_new = is_new }
           if is_new then new = new + 1 end
         end
       end
@@ -292,18 +293,20 @@ while places > 0 do
   end
   local heads, others = call('HMGET', K.job, unpack(ids)), {}
   for i, id in ipairs(ids) do
-    if not is_plain(heads[i], 'ready') then others[#others + 1] = id end
+    if not is_plain(heads[i], 'ready') then
+      heads[i], others[#others + 1] = false, id
+    end
   end
   read_all(others)
   for i, one in ipairs(found) do
-    local known = gateway(one.lane)
+    local known = one.known
     local took, more = take_plain(ids[i], heads[i], one.lane, known), known.ready
     if not took then
       took, more = take_offered(one.lane, one.first)
     end
     if took then places = places - 1 end
-    if took and is_unproven(known) then unproven = unproven + 1 end
-    if more and (known.running or 0) < limit_of(known) then offer_lane(one.lane) end
+    if took and one.is_new then unproven = unproven + 1 end
+    if more and (known.running or 0) < one.limit then offer_lane(one.lane) end
   end
 end
 for _, one in ipairs(passed_over) do

@@ -44,7 +44,7 @@ local stored = record_connection({
   seq = next_of(K.seq),
 }, fingerprint ~= '' and fingerprint or nil)
 if not stored then return { 'outdated', in_force() } end
-call('SET', K.layout, LAYOUT, 'NX')
+if not layout then create() end
 call('HSET', K.document .. lane, id, document)
 call('ZADD', K.gateways, NOW, lane)
 local result = (reconnected[lane] or not before) and 'changed' or 'same'

@@ -115,7 +115,7 @@ local function store(i)
   end
 end
 
-call('SET', K.layout, LAYOUT, 'NX')
+if not layout then create() end
 local ids, new, their_lanes, subjects = {}, {}, {}, {}
 for i = 2, #ARGV, VALUES do
   their_lanes[#their_lanes + 1], subjects[#subjects + 1] = ARGV[i + 3], ARGV[i + 4]

@@ -33,7 +33,7 @@ local function cancel_some(state)
 end
 
 local function forget()
-  local waiting, wanted = 0, call('ZCOUNT', K.listed .. lane, 0, PHASES.deleted - 1)
+  local waiting, wanted = 0, call('ZCOUNT', K.listed .. lane, 0, PLACES.deleted - 1)
   for _, state in ipairs(UNDONE) do
     waiting = waiting + (known[state] or 0)
   end
@@ -56,7 +56,7 @@ local function forget()
   end
   if #some == STEPS then return { 'more', '' } end
 
-  connections[lane], changed_connections[lane] = false, nil
+  connections[lane], packed_connections[lane], changed_connections[lane] = false, false, nil
   call('HDEL', K.connections, lane)
   forget_line(lane .. '/heartbeats')
   if before then release_document(lane, before.subject, before.document) end

@@ -13,9 +13,15 @@ local function is_plain(head, state)
   return head and #head > FIXED and head:byte(7) == STATE_CODES[state] and head:byte(8) % NOTED == 0
 end
 
--- The plain jobs of this call, which all go from one state to another: their ids, their new heads
--- and their places in the list of the new state, flat, and what the event says of each.
+-- The plain jobs of this call, which all go from one state to another: their ids, what their event
+-- says of each, and flat their new heads and their places in the list of the new state.
 local plain
+
+-- `at` is the place in the list of the new state, as text; `worker` took the jobs.
+local function begin_plain(from, to, at, worker)
+  plain = { from = from, to = to, at = at, worker = worker, ids = {}, said = {} }
+  plain.heads, plain.places = {}, {}
+end
 
 -- Takes a plain job on, in its first run. `rest` is what of its head stays. Returns its new head.
 local function pass_on(id, token, flags, started, rest, kind, subject)
@@ -29,27 +35,9 @@ local function pass_on(id, token, flags, started, rest, kind, subject)
 end
 
 local function write_plain()
-  local said = plain.said
-  if #said == 0 then return end
+  if #plain.ids == 0 then return end
+  told[#told + 1] = plain
   in_parts('ZREM', K.state .. plain.from, plain.ids)
   in_parts('ZADD', K.state .. plain.to, plain.places)
   in_parts('HSET', K.job, plain.heads)
-  emit(
-    '{"v":2,"event":"jobs","at_ms":'
-      .. NOW_TEXT
-      .. ',"from":"'
-      .. plain.from
-      .. '","to":"'
-      .. plain.to
-      .. (plain.worker and '","worker":' .. quoted(plain.worker) or '"')
-      .. ',"jobs":['
-      .. table.concat(said, ',')
-      .. ']}'
-  )
-end
-
--- `at` is the place in the list of the new state, as text; `by` is the worker that took the jobs.
-local function begin_plain(from, to, at, by)
-  plain =
-    { from = from, to = to, at = at, worker = by, ids = {}, heads = {}, places = {}, said = {} }
 end

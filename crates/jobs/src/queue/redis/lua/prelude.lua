@@ -14,9 +14,7 @@
 local call = redis.call
 -- The time of the call in ms, also as text.
 local NOW, NOW_TEXT
-local LAYOUT, HISTORY, LINE, TIMELINE = '3', 20, 100, 1200
-local EVENTS, MINUTES_KEPT = 100000, 25 * 3600000
-local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
+local LAYOUT, LINE, MINUTES_KEPT = '3', 100, 25 * 3600000
 local RANKS = 2 ^ 48
 
 -- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
@@ -43,31 +41,7 @@ end
 
 -- A job's head: its numbers at fixed places, then its subject, `|`, and the worker of its latest run
 -- if there was one. The subject begins with the lane. See docs/protocol.md.
-local HEAD, FIXED = '<I6BBHHI6I6BBBHI6I6', 41
--- Flags of a head: the job is in a line of several; it has more fields than its head has; it has
--- more fields, but none that matters to a run. Above them the version of its envelope, if that is
--- not 1.
-local LINED, MORE, NOTED, VERSION = 1, 2, 4, 16
-local IN_HEAD, NOTES =
-  {
-    id = true,
-    kind = true,
-    lane = true,
-    subject = true,
-    state = true,
-    token = true,
-    attempts = true,
-    runs = true,
-    since = true,
-    started_at = true,
-    priority = true,
-    max_attempts = true,
-    seq = true,
-    enqueued_at = true,
-    worker = true,
-    lined = true,
-  }, { before = true, idempotency_key = true }
-
+local FIXED, NOTED = 41, 4
 -- By id: jobs as they are now (false if there is none), the states that Redis lists them in, those
 -- that have other fields there, those that have to be written, their new reports with runs, and new
 -- places in the lists of states. By lane: new documents.
@@ -91,103 +65,131 @@ local function plain_timeline(job)
   return job.state == 'done' and line .. ';done ' .. text(job.since) or line
 end
 
--- Reads a job from its head and its other fields. One that cannot be read counts as absent.
-local function decode(id, head, more)
-  if not head or #head <= FIXED then return false end
-  local token, state, flags, attempts, runs, since, started, kind, priority, lane, max, seq, at =
-    struct.unpack(HEAD, head)
-  local bar = head:find('|', FIXED + 1, true)
-  local job = {
-    id = id,
-    state = STATES[state],
-    kind = KINDS[kind],
-    lane = head:sub(FIXED + 1, FIXED + lane),
-    subject = head:sub(FIXED + 1, (bar or 0) - 1),
-    worker = bar and head:sub(bar + 1) or nil,
-    token = token > 0 and token or nil,
-    attempts = attempts,
-    runs = runs,
-    since = since,
-    started_at = started > 0 and started or nil,
-    enqueued_at = at,
-    priority = priority,
-    max_attempts = max,
-    seq = seq,
-    lined = flags % 2 == LINED or nil,
-    version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
-  }
-  if more then
-    local ok, fields = pcall(cmsgpack.unpack, more)
-    if not ok or type(fields) ~= 'table' then return false end
-    for name, value in pairs(fields) do
-      job[name] = value
-    end
-  end
-  return job.state and job.kind and job or false
-end
+local encode, read_all
+do
+  local HEAD = '<I6BBHHI6I6BBBHI6I6'
+  -- Flags of a head: the job is in a line of several; it has more fields than its head has; it has
+  -- more fields, but none that matters to a run. Above them the version of its envelope, if that is
+  -- not 1.
+  local LINED, MORE, VERSION = 1, 2, 16
+  local IN_HEAD, NOTES =
+    {
+      id = true,
+      kind = true,
+      lane = true,
+      subject = true,
+      state = true,
+      token = true,
+      attempts = true,
+      runs = true,
+      since = true,
+      started_at = true,
+      priority = true,
+      max_attempts = true,
+      seq = true,
+      enqueued_at = true,
+      worker = true,
+      lined = true,
+    }, { before = true, idempotency_key = true }
 
--- A job as Redis keeps it: its head, and its other fields if it has any.
-local function encode(job)
-  local flags, more = job.lined and LINED or 0, nil
-  local version = string.match(job.version or '', '^%d$')
-  for name, value in pairs(job) do
-    if not IN_HEAD[name] and not (version and name == 'version') then
+  -- Reads a job from its head and its other fields. One that cannot be read counts as absent.
+  local function decode(id, head, more)
+    if not head or #head <= FIXED then return false end
+    local token, state, flags, attempts, runs, since, started, kind, priority, lane, max, seq, at =
+      struct.unpack(HEAD, head)
+    local bar = head:find('|', FIXED + 1, true)
+    local job = {
+      id = id,
+      state = STATES[state],
+      kind = KINDS[kind],
+      lane = head:sub(FIXED + 1, FIXED + lane),
+      subject = head:sub(FIXED + 1, (bar or 0) - 1),
+      worker = bar and head:sub(bar + 1) or nil,
+      token = token > 0 and token or nil,
+      attempts = attempts,
+      runs = runs,
+      since = since,
+      started_at = started > 0 and started or nil,
+      enqueued_at = at,
+      priority = priority,
+      max_attempts = max,
+      seq = seq,
+      lined = flags % 2 == LINED or nil,
+      version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
+    }
+    if more then
+      local ok, fields = pcall(cmsgpack.unpack, more)
+      if not ok or type(fields) ~= 'table' then return false end
+      for name, value in pairs(fields) do
+        job[name] = value
+      end
+    end
+    return job.state and job.kind and job or false
+  end
+
+  -- A job as Redis keeps it: its head, and its other fields if it has any.
+  function encode(job)
+    local flags, more = job.lined and LINED or 0, nil
+    local version = string.match(job.version or '', '^%d$')
+    for name, value in pairs(job) do
+      if not IN_HEAD[name] and not (version and name == 'version') then
+        more = more or {}
+        more[name] = value
+        if not NOTES[name] then flags = flags + (flags % NOTED < MORE and MORE or 0) end
+      end
+    end
+    local kind = KINDS[job.kind]
+    if not kind then
       more = more or {}
-      more[name] = value
-      if not NOTES[name] then flags = flags + (flags % NOTED < MORE and MORE or 0) end
+      more.kind, flags = job.kind, flags + (flags % NOTED < MORE and MORE or 0)
     end
+    if more and flags < MORE then flags = flags + NOTED end
+    if version then flags = flags + version * VERSION end
+    local head = struct.pack(
+      HEAD,
+      job.token or 0,
+      STATE_CODES[job.state],
+      flags,
+      job.attempts,
+      math.min(job.runs, 65535),
+      job.since,
+      job.started_at or 0,
+      kind or 0,
+      job.priority,
+      #job.lane,
+      math.min(job.max_attempts, 65535),
+      job.seq,
+      job.enqueued_at
+    )
+    return head .. job.subject .. (job.worker and '|' .. job.worker or ''),
+      more and cmsgpack.pack(more)
   end
-  local kind = KINDS[job.kind]
-  if not kind then
-    more = more or {}
-    more.kind, flags = job.kind, flags + (flags % NOTED < MORE and MORE or 0)
-  end
-  if more and flags < MORE then flags = flags + NOTED end
-  if version then flags = flags + version * VERSION end
-  local head = struct.pack(
-    HEAD,
-    job.token or 0,
-    STATE_CODES[job.state],
-    flags,
-    job.attempts,
-    math.min(job.runs, 65535),
-    job.since,
-    job.started_at or 0,
-    kind or 0,
-    job.priority,
-    #job.lane,
-    math.min(job.max_attempts, 65535),
-    job.seq,
-    job.enqueued_at
-  )
-  return head .. job.subject .. (job.worker and '|' .. job.worker or ''),
-    more and cmsgpack.pack(more)
-end
 
--- Reads several jobs at once, those that were not read yet.
-local function read_all(ids)
-  local unread = {}
-  for _, id in ipairs(ids) do
-    if jobs[id] == nil then
-      unread[#unread + 1], jobs[id] = id, false
+  -- Reads several jobs at once, those that were not read yet.
+  function read_all(ids)
+    local unread = {}
+    for _, id in ipairs(ids) do
+      if jobs[id] == nil then
+        unread[#unread + 1], jobs[id] = id, false
+      end
     end
-  end
-  if #unread == 0 then return end
-  local heads, with_more = call('HMGET', K.job, unpack(unread)), {}
-  for i, id in ipairs(unread) do
-    if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) % VERSION >= MORE then
-      with_more[#with_more + 1] = id
+    if #unread == 0 then return end
+    local heads, with_more = call('HMGET', K.job, unpack(unread)), {}
+    for i, id in ipairs(unread) do
+      if heads[i] and #heads[i] > FIXED and heads[i]:byte(8) % VERSION >= MORE then
+        with_more[#with_more + 1] = id
+      end
     end
-  end
-  local more = {}
-  if #with_more > 0 then
-    for i, fields in ipairs(call('HMGET', K.more, unpack(with_more))) do
-      more[with_more[i]] = fields
+    local more = {}
+    if #with_more > 0 then
+      for i, fields in ipairs(call('HMGET', K.more, unpack(with_more))) do
+        more[with_more[i]] = fields
+      end
     end
-  end
-  for i, id in ipairs(unread) do
-    local job = decode(id, heads[i], more[id])
-    jobs[id], listed[id], had_more[id] = job, job and job.state or nil, more[id] ~= nil
+    for i, id in ipairs(unread) do
+      local job = decode(id, heads[i], more[id])
+      jobs[id], listed[id], had_more[id] = job, job and job.state or nil, more[id] ~= nil
+    end
   end
 end
 
@@ -329,12 +331,21 @@ end
 
 -- Numbers -----------------------------------------------------------------------------------------
 
-local numbers, metered
+-- The layout of the keys, if there are any; counters as Redis has them, and those that have changed.
+local layout, numbers, counted, metered
 
--- The next number of a counter.
+-- Creates the queue. There is nothing to add up of minutes before.
+local function create()
+  local last = math.floor(NOW / 60000) - 1
+  call('MSET', K.layout, LAYOUT, K.rolled, last, K.seq, 0, K.turn, 0, K.token, 0)
+end
+
+-- The next number of a counter. If somebody has spoilt it, it goes on with the time, which is more
+-- than any count that was given.
 local function next_of(key)
-  numbers[key] = (numbers[key] or tonumber(call('GET', key) or 0)) + 1
-  return numbers[key]
+  local last = counted[key] or tonumber(numbers[key] or '') or layout and NOW or 0
+  counted[key] = last + 1
+  return counted[key]
 end
 
 -- Counts something that happened to a job, for its kind and per minute.
@@ -395,74 +406,143 @@ end
 
 -- Records -----------------------------------------------------------------------------------------
 
--- By subject and lane: the records of agents and of connections that were read (false if there is
--- none), and those that have changed.
-local agents, connections, changed_agents, changed_connections
+-- By subject and lane: the records of agents and of connections as Redis has them, those that were
+-- looked at (false if there is none), and those that have changed.
+local packed_agents, agents, changed_agents
+local packed_connections, connections, changed_connections
 
--- The fields of records that are numbers. All others are texts.
-local COUNTS = { seq = true, generation = true, observed = true, revision = true }
+-- An agent's record: its seq, generation and observed, the number of its phase, then its parts: a
+-- letter and the id of a job for each.
+local AGENT, PARTS_FROM = '<I6I8I6B', 22
 
--- Reads a record. One that somebody has spoilt counts as absent, so that it stops no other job.
-local function unpacked(packed)
-  local ok, record = pcall(cmsgpack.unpack, packed or '')
-  if not ok or type(record) ~= 'table' or not record.seq then return false end
-  for name, value in pairs(record) do
-    if type(value) ~= (COUNTS[name] and 'number' or 'string') then return false end
+local read_agents, agent_record, save_agent, read_connections, connection, save_connection
+local write_records
+do
+  local PART_LENGTH, PHASES = 37, { 'deleting', 'deleted' }
+  local PHASE_CODES = { deleting = 1, deleted = 2 }
+  -- The parts by their letters, in the order in which a record has them. The last four are what a run
+  -- still has to do once, by the letter of the part that asks for it; see docs/protocol.md.
+  local PARTS = { j = 'job', d = 'desired', t = 'token', f = 'f', p = 'p', r = 'r', w = 'w' }
+  local PARTS_IN_ORDER = { 'j', 'd', 't', 'f', 'p', 'r', 'w' }
+
+  -- Reads a record. One that somebody has spoilt counts as absent, so that it stops no other job.
+  local function unpack_agent(packed)
+    if not packed or #packed < PARTS_FROM - 1 then return false end
+    local seq, generation, observed, phase = struct.unpack(AGENT, packed)
+    local record = {
+      seq = seq,
+      generation = generation > 0 and generation - 1 or nil,
+      observed = observed > 0 and observed or nil,
+      phase = PHASES[phase],
+    }
+    for at = PARTS_FROM, #packed, PART_LENGTH do
+      local part, id = PARTS[packed:sub(at, at)], packed:sub(at + 1, at + PART_LENGTH - 1)
+      if not part or #id ~= PART_LENGTH - 1 then return false end
+      record[part] = id
+    end
+    return record
   end
-  return record
-end
 
--- Reads several records of one kind at once, those that were not read yet.
-local function read_records(key, known, names)
-  local unread = {}
-  for _, name in ipairs(names) do
-    if known[name] == nil then
-      unread[#unread + 1], known[name] = name, false
+  local function pack_agent(record)
+    local parts = {}
+    for _, letter in ipairs(PARTS_IN_ORDER) do
+      local id = record[PARTS[letter]]
+      if id then parts[#parts + 1] = letter .. id end
+    end
+    return struct.pack(
+      AGENT,
+      record.seq,
+      record.generation and record.generation + 1 or 0,
+      record.observed or 0,
+      PHASE_CODES[record.phase] or 0
+    ) .. table.concat(parts)
+  end
+
+  -- The record of a connection: its seq, revision and time, the job whose document has it, its
+  -- fingerprint, `|`, and the subject of that job.
+  local CONNECTION, DOCUMENT_FROM = '<I6I8I6', 21
+
+  local function unpack_connection(packed)
+    if not packed or #packed < DOCUMENT_FROM + 36 then return false end
+    local seq, revision, at = struct.unpack(CONNECTION, packed)
+    local fingerprint, subject = packed:match('^(%x*)|(.*)$', DOCUMENT_FROM + 36)
+    if not subject then return false end
+    return {
+      seq = seq,
+      revision = revision > 0 and revision - 1 or nil,
+      at = at,
+      document = packed:sub(DOCUMENT_FROM, DOCUMENT_FROM + 35),
+      fingerprint = fingerprint ~= '' and fingerprint or nil,
+      subject = subject,
+    }
+  end
+
+  local function pack_connection(record)
+    local revision = record.revision and record.revision + 1 or 0
+    return struct.pack(CONNECTION, record.seq, revision, record.at)
+      .. record.document
+      .. (record.fingerprint or '')
+      .. '|'
+      .. record.subject
+  end
+
+  -- Reads several records of one kind at once, those that were not read yet.
+  local function read_records(key, packed, names)
+    local unread = {}
+    for _, name in ipairs(names) do
+      if packed[name] == nil then
+        unread[#unread + 1], packed[name] = name, false
+      end
+    end
+    if #unread == 0 then return end
+    for i, record in ipairs(call('HMGET', key, unpack(unread))) do
+      packed[unread[i]] = record
     end
   end
-  if #unread == 0 then return end
-  for i, packed in ipairs(call('HMGET', key, unpack(unread))) do
-    known[unread[i]] = unpacked(packed)
+
+  function read_agents(subjects) read_records(K.agents, packed_agents, subjects) end
+  function read_connections(some) read_records(K.connections, packed_connections, some) end
+
+  function agent_record(subject)
+    if agents[subject] == nil then
+      read_agents({ subject })
+      agents[subject] = unpack_agent(packed_agents[subject])
+    end
+    return agents[subject]
   end
-end
 
-local function read_agents(subjects) read_records(K.agents, agents, subjects) end
-local function read_connections(some) read_records(K.connections, connections, some) end
-
-local function agent_record(subject)
-  if agents[subject] == nil then agents[subject] = unpacked(call('HGET', K.agents, subject)) end
-  return agents[subject]
-end
-
-local function save_agent(subject, record)
-  agents[subject], changed_agents[subject] = record, true
-end
-
-local function connection(lane)
-  if connections[lane] == nil then
-    connections[lane] = unpacked(call('HGET', K.connections, lane))
+  function save_agent(subject, record)
+    agents[subject], changed_agents[subject] = record, true
   end
-  return connections[lane]
-end
 
-local function save_connection(lane, record)
-  connections[lane], changed_connections[lane] = record, true
-end
-
--- Writes the changed ones of some records into their hash.
-local function write_changed(key, records, changed)
-  local list = {}
-  for name in pairs(changed) do
-    list[#list + 1], list[#list + 2] = name, cmsgpack.pack(records[name])
+  function connection(lane)
+    if connections[lane] == nil then
+      read_connections({ lane })
+      connections[lane] = unpack_connection(packed_connections[lane])
+    end
+    return connections[lane]
   end
-  in_parts('HSET', key, list)
-end
 
--- To be called before anything reads records in another way.
-local function write_records()
-  write_changed(K.agents, agents, changed_agents)
-  write_changed(K.connections, connections, changed_connections)
-  changed_agents, changed_connections = {}, {}
+  function save_connection(lane, record)
+    connections[lane], changed_connections[lane] = record, true
+  end
+
+  -- To be called before anything reads records in another way.
+  function write_records()
+    local list = {}
+    for subject in pairs(changed_agents) do
+      if agents[subject] then packed_agents[subject] = pack_agent(agents[subject]) end
+      list[#list + 1], list[#list + 2] = subject, packed_agents[subject]
+    end
+    in_parts('HSET', K.agents, list)
+    list = {}
+    for lane in pairs(changed_connections) do
+      packed_connections[lane] = pack_connection(connections[lane])
+      list[#list + 1], list[#list + 2] = lane, packed_connections[lane]
+    end
+    in_parts('HSET', K.connections, list)
+    changed_agents, changed_connections = {}, {}
+  end
 end
 
 -- Lists jobs by their new states. To be called before anything reads those lists.
@@ -545,10 +625,8 @@ local function write_meters()
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
     for what, times in pairs(happened) do
-      call('HINCRBY', key, kind .. '|' .. what, times)
+      local is_new = call('HINCRBY', key, kind .. '|' .. what, times) == times
+      if is_new then call('PEXPIRE', key, MINUTES_KEPT) end
     end
   end
-  call('PEXPIRE', key, MINUTES_KEPT)
 end
-
-local emitted

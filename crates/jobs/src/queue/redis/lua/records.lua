@@ -5,9 +5,8 @@
 -- of their jobs; letters (`parts`) say which parts a document has. keys.rs lists the fields of both
 -- records.
 
--- What a run still has to do once, by the letter of the part that asks for it; see
--- docs/protocol.md.
-local OWED = { 'f', 'r', 'w', 'p' }
+-- The parts that a run has to carry out once.
+local OWED = { 'f', 'p', 'r', 'w' }
 
 -- The parts of an agent's record whose documents a run reads. Of other owed parts only the id counts.
 local READ = { 'desired', 'token', 'w' }
@@ -32,14 +31,14 @@ local function release_document(lane, subject, id)
 end
 
 -- The scores of the agents in the list of their gateway, by phase; of those that are wanted 1.
-local PHASES = { deleting = 0, deleted = 2 }
+local PLACES = { deleting = 0, deleted = 2 }
 
 -- Changes an agent's record, and lets go of the documents that it does not name any more.
 local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
   if not before or before.phase ~= record.phase then
-    call('ZADD', K.listed .. lane, PHASES[record.phase] or 1, agent_of(subject))
+    call('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
   end
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
@@ -49,7 +48,7 @@ end
 -- Forgets an agent and lets go of its documents.
 local function drop_agent(lane, subject)
   local before = agent_record(subject)
-  agents[subject], changed_agents[subject] = false, nil
+  agents[subject], packed_agents[subject], changed_agents[subject] = false, false, nil
   call('HDEL', K.agents, subject)
   call('ZREM', K.listed .. lane, agent_of(subject))
   for _, part in ipairs(READ) do
@@ -87,7 +86,7 @@ local function record_connection(job, fingerprint)
     seq = job.seq,
     document = job.id,
     subject = job.subject,
-    at = NOW_TEXT,
+    at = NOW,
     fingerprint = fingerprint or before.fingerprint,
   })
   if before.document then release_document(job.lane, before.subject, before.document) end
@@ -179,9 +178,28 @@ local function record_document(job, heartbeats, fingerprint)
   if job.kind ~= 'cleanup' and not record_agent(job) then return known.job end
 end
 
+-- The same of a record that nobody has looked at in this call, if what was owed is all that the
+-- record owes. Returns whether it was that.
+local function observe_at_once(job, seq, carried)
+  local subject, length = job.subject, #carried
+  local packed = packed_agents[subject]
+  if not packed or #packed < PARTS_FROM or agents[subject] ~= nil or job.kind == 'cleanup' then
+    return false
+  end
+  local at = carried:find('w', 1, true)
+  if at and carried:find(job.id, at, true) ~= at + 1 then return false end
+  if length > 0 and packed:sub(-length) ~= carried then return false end
+  local newest, generation, _, phase = struct.unpack(AGENT, packed)
+  packed_agents[subject] = struct.pack(AGENT, newest, generation, seq, phase)
+    .. packed:sub(PARTS_FROM, -length - 1)
+  changed_agents[subject] = true
+  return true
+end
+
 -- A run has proven on the gateway what the record said when it began: its `seq`, and what was owed,
 -- as letters with ids.
 local function observe(job, seq, carried)
+  if observe_at_once(job, seq, carried) then return end
   local record = agent_record(job.subject)
   if not record then return end
   if job.kind ~= 'cleanup' then

@@ -10,10 +10,12 @@ local function flush()
   write_lines()
   write_lanes()
   write_meters()
-  if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
-  for key, number in pairs(numbers) do
-    call('SET', key, number)
+  write_events()
+  local list = {}
+  for key, number in pairs(counted) do
+    list[#list + 1], list[#list + 2] = key, number
   end
+  if #list > 0 then call('MSET', unpack(list)) end
   for key in pairs(wakes) do
     if call('LLEN', key) == 0 then
       call('RPUSH', key, '1')
@@ -29,18 +31,21 @@ local function begin()
   jobs, listed, had_more, unsaved, outs, documents, moved = {}, {}, {}, {}, {}, {}, {}
   lines, changed_lines = {}, {}
   lanes, packed_lanes, groups, left_groups = {}, {}, {}, {}
-  numbers, metered, wakes, MYSELF = {}, {}, {}, nil
+  numbers, counted, metered, wakes, MYSELF = {}, {}, {}, {}, nil
   left, served, offered = {}, {}, {}
-  agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+  packed_agents, agents, changed_agents = {}, {}, {}
+  packed_connections, connections, changed_connections = {}, {}, {}
   plain = nil
-  emitted, in_quotes, replaced, to_look_at, reconnected = false, {}, {}, 500, {}
+  told, batches, latest_of = {}, {}, {}
+  in_quotes, replaced, to_look_at, reconnected = {}, {}, 500, {}
 end
 
 -- Runs a script, and writes what it has changed even if it fails half-way, so that everything it
 -- did until then is complete.
 local function execute(main, writes)
   begin()
-  local layout = call('GET', K.layout)
+  layout, numbers[K.seq], numbers[K.turn], numbers[K.token] =
+    unpack(call('MGET', K.layout, K.seq, K.turn, K.token))
   if layout and layout ~= LAYOUT then
     return redis.error_reply(
       'LAYOUT the keys of the queue have layout '

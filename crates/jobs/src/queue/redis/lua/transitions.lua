@@ -33,7 +33,7 @@ local function go(job, to, at, more)
   if not stays_plain(job, from, to) then
     local before = job.timeline or from and plain_timeline(job)
     local line = (before and before .. ';' or '') .. to .. ' ' .. NOW_TEXT
-    if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+    if #line > 1200 then line = line:sub(line:find(';', 1, true) + 1) end
     job.timeline = line
   end
   job.state, job.since, moved[id] = to, NOW, at
@@ -264,7 +264,7 @@ local function note(job, result)
     .. result
     .. '}'
   local before = job.runs > 1 and out_of(job.id) or '\n'
-  if job.runs > HISTORY then before = before:gsub('^([^\n]*\n)[^\n]*\n', '%1') end
+  if job.runs > 20 then before = before:gsub('^([^\n]*\n)[^\n]*\n', '%1') end
   outs[job.id] = before .. run .. '\n'
 end
 

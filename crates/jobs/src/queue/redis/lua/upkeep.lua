@@ -208,21 +208,32 @@ local function upkeep(lease, keep)
       or call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, room)
     to_prune = to_prune - #old
     if #old == 0 then return end
-    local gone = {}
+    local gone, old_jobs, subjects, their_lanes = {}, {}, {}, {}
     read_all(old)
     for _, id in ipairs(old) do
       local job = read(id)
       if job then
-        local known = gateway(job.lane)
-        known[state] = less(known[state])
-        if job.group then leave_group(job) end
+        local n = #old_jobs + 1
+        old_jobs[n], subjects[n], their_lanes[n] = job, job.subject, job.lane
       end
+    end
+    read_lanes(their_lanes)
+    if #subjects > 0 then
+      read_agents(subjects)
+      read_connections(their_lanes)
+    end
+    for _, job in ipairs(old_jobs) do
+      local known = gateway(job.lane)
+      known[state] = less(known[state])
+      if job.group then leave_group(job) end
       -- A cleanup that was never done keeps its agent from being written no longer than it is kept.
-      if job and job.kind == 'cleanup' then withdraw_document(job) end
-      if job and not is_needed(job.lane, job.subject, id) then
+      if job.kind == 'cleanup' then withdraw_document(job) end
+      if not is_needed(job.lane, job.subject, job.id) then
         gone[job.lane] = gone[job.lane] or {}
-        table.insert(gone[job.lane], id)
+        table.insert(gone[job.lane], job.id)
       end
+    end
+    for _, id in ipairs(old) do
       jobs[id], unsaved[id], outs[id] = false, nil, nil
     end
     call('ZREM', key, unpack(old))

@@ -25,23 +25,31 @@ impl Scripts {
         &self,
         ids: HashSet<(String, Uuid)>,
     ) -> Result<HashMap<Uuid, Vec<u8>>, QueueError> {
-        let ids: Vec<_> = ids.into_iter().collect();
+        let mut of_lanes: HashMap<String, Vec<Uuid>> = HashMap::new();
         let mut found = HashMap::with_capacity(ids.len());
-        for some in ids.chunks(AT_ONCE) {
+        for (lane, id) in ids {
+            of_lanes.entry(lane).or_default().push(id);
+        }
+        let lanes: Vec<_> = of_lanes.iter().collect();
+        for some in lanes.chunks(AT_ONCE) {
             let mut pipeline = pipe();
-            for (lane, id) in some {
-                pipeline.hget(self.keys.documents(lane), id.to_string());
+            for (lane, ids) in some {
+                let names: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+                pipeline.cmd("HMGET").arg(self.keys.documents(lane)).arg(names);
             }
             pipeline.ignore_errors();
             let failed = |error| QueueError::from_redis("documents", &error);
-            let documents: Vec<RedisResult<Option<Vec<u8>>>> = self
+            let documents: Vec<RedisResult<Vec<Option<Vec<u8>>>>> = self
                 .connection
                 .request(async |mut redis| pipeline.query_async(&mut redis).await)
                 .await
                 .map_err(failed)?;
-            for ((_, id), document) in some.iter().zip(documents) {
-                match document {
-                    Ok(document) => found.extend(document.map(|document| (*id, document))),
+            for ((_, ids), documents) in some.iter().zip(documents) {
+                match documents {
+                    Ok(documents) => {
+                        let there = ids.iter().zip(documents);
+                        found.extend(there.filter_map(|(id, document)| Some((*id, document?))));
+                    }
                     // Somebody has put something else there: only this gateway's are missing.
                     Err(error) if error.code() == Some("WRONGTYPE") => {}
                     Err(error) => return Err(failed(error)),
