@@ -16,6 +16,7 @@ mod lane_health;
 mod lanes;
 mod leases;
 mod merging;
+mod migration;
 mod operators;
 mod outcomes;
 mod pausing;

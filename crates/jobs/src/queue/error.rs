@@ -165,13 +165,28 @@ pub enum QueueError {
         state: State,
     },
     /// Another version wrote the queue's keys.
-    #[error(
-        "{reason}; use a version with that layout, or, to take a newer one, let the old workers \
-         finish all jobs and delete the queue's keys"
-    )]
+    #[error("{reason}")]
     Layout {
-        /// The message of the script.
+        /// The message of the script, with the remedy.
         reason: String,
+    },
+    /// The keys cannot be moved while an older program may use them.
+    #[error(
+        "older workers may still use the queue ({what}); stop them all, and try again when their \
+         leases have ended and their heartbeats are 30 s old"
+    )]
+    OldWorkers {
+        /// Names the workers, and tells the number of leases and when they end.
+        what: String,
+    },
+    /// The keys have a layout from which this version cannot move them.
+    #[error(
+        "the keys of the queue have layout {layout}, which this version cannot move; move them with \
+         the version that came after theirs, or, if they are newer, use a newer version"
+    )]
+    NotMovable {
+        /// The layout in Redis.
+        layout: String,
     },
     /// The job's document is sealed and cannot be opened here.
     #[error("the document of job {id} cannot be opened: {reason}")]

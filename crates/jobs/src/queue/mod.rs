@@ -45,6 +45,7 @@ use uuid::Uuid;
 pub use admin::actor::Author;
 pub use admin::audit::AuditEntry;
 pub use admin::gateways::{GatewayConnection, StoredConnection};
+pub use admin::migration::{Layout, Migrated, Migration};
 pub use admin::pause::{Pause, PauseScope};
 pub use error::{InUse, QueueError};
 pub use redis::counters::CounterSnapshot;

@@ -4,4 +4,5 @@ pub mod actions;
 pub mod actor;
 pub mod audit;
 pub mod gateways;
+pub mod migration;
 pub mod pause;

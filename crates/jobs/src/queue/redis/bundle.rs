@@ -41,6 +41,8 @@ pub(crate) enum Access {
     /// It changes jobs that exist already. A Redis that is full lets them continue, because ending
     /// and removing them makes room again.
     Changes,
+    /// It does the same to keys of any layout.
+    Migrates,
 }
 
 impl Access {
@@ -49,8 +51,13 @@ impl Access {
         match self {
             Self::Reads => Some("no-writes"),
             Self::Adds => None,
-            Self::Changes => Some("allow-oom"),
+            Self::Changes | Self::Migrates => Some("allow-oom"),
         }
+    }
+
+    /// Returns the statement that runs the function `main` of such a script.
+    fn execute(self) -> String {
+        format!("return execute(main, {}, {})", self != Self::Reads, self == Self::Migrates)
     }
 }
 
@@ -69,8 +76,8 @@ impl Source {
     pub(crate) fn script(&self, clock: &str) -> String {
         let shared = states::lua() + &kinds::lua() + clock + SHARED;
         let Self { body, access, .. } = self;
-        let writes = *access != Access::Reads;
-        let own = format!("local function main()\n{body}\nend\n\nreturn execute(main, {writes})\n");
+        let execute = access.execute();
+        let own = format!("local function main()\n{body}\nend\n\n{execute}\n");
         let text = used(&shared, own);
         let named: HashSet<&str> =
             text.split("K.").skip(1).filter_map(|rest| rest.split(is_no_letter).next()).collect();
@@ -99,14 +106,12 @@ impl Library {
         let mut define = keys::lua(|_| true) + &states::lua() + &kinds::lua() + clock + SHARED;
         let mut register = String::new();
         for Source { name, access, body } in sources {
-            let writes = *access != Access::Reads;
+            let execute = access.execute();
             let flags = access.flag().map(|flag| format!("'{flag}'")).unwrap_or_default();
             define.extend([
                 "\ndo\n  local function main()\n",
                 body,
-                &format!(
-                    "\n  end\n  defined.{name} = function() return execute(main, {writes}) end\nend\n"
-                ),
+                &format!("\n  end\n  defined.{name} = function() {execute} end\nend\n"),
             ]);
             register.extend([format!(
                 "redis.register_function({{

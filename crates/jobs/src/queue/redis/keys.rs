@@ -118,6 +118,11 @@ const NAMES: &[(&str, &str)] = &[
     ("quarter", "quarter:"),
     ("hour", "hour:"),
     ("rolled", "rolled"),
+    // Of layout 2, for migrate.lua. HASH per job: `job`, a MessagePack map; `payload`, `report`,
+    // `history`. STRING per subject with expiry: the order of its newest job and, after a space, the
+    // id of the job that was enqueued last. All jobs of a line were in its ZSET.
+    ("old_job", "job:"),
+    ("latest", "latest:"),
 ];
 
 /// The keys of one queue.

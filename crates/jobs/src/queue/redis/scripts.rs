@@ -59,6 +59,7 @@ pub(crate) mod lua {
         Changes:
             claim renew journal ack release reseal retry cancel forget pause snooze drain
             heartbeat;
+        Migrates: migrate;
     }
 }
 
@@ -347,7 +348,7 @@ impl Scripts {
 
     /// Runs a script, and runs it once more if the connection had died since its last use. All
     /// scripts but `claim` may be repeated.
-    async fn run<T: FromRedisValue>(
+    pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: Source,
         args: impl ToRedisArgs,

@@ -1,0 +1,125 @@
+//! The move of a queue from the previous layout of its keys to the present one.
+//!
+//! `migrate.lua` moves some jobs in each call, and each of them at once with all that belongs to it.
+//! While it is under way, the layout in Redis is one that all versions refuse.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::queue::error::QueueError;
+use crate::queue::redis::scripts::{lua, millis};
+use crate::queue::worker::workers::GONE_AFTER;
+use crate::queue::{Counts, Queue, State};
+
+/// The most jobs or records that one call moves.
+const AT_ONCE: usize = 50;
+
+/// The layout that this version moves, as in `migrate.lua`, and its own, as in `prelude.lua`.
+const PREVIOUS: &str = "2";
+const PRESENT: &str = "3";
+
+/// The layout of a queue's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// The queue has this version's layout, or no keys yet: nothing is to be moved.
+    Present,
+    /// The previous one.
+    Previous,
+    /// A move has begun and is not complete.
+    Moving,
+}
+
+/// The keys of a queue before they are moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Migration {
+    /// The layout of the keys.
+    pub layout: Layout,
+    /// The number of jobs in each state.
+    pub jobs: Counts,
+}
+
+/// The result of a move.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Migrated {
+    /// The number of jobs that were moved.
+    pub moved: u64,
+    /// The ids of jobs that cannot be read, also by the older version. They stay where they are, in
+    /// `{queue}:job:ID`, and nothing lists them any more.
+    pub unreadable: Vec<String>,
+}
+
+/// The answer of `migrate.lua` to `look` and `begin`; see there.
+type Looked = (String, String, Vec<String>, u64, u64, Vec<String>);
+
+impl Queue {
+    /// Returns what is to be moved; see [`Self::migrate`]. Fails if that cannot be done now.
+    pub async fn migration(&self) -> Result<Migration, QueueError> {
+        self.look("look").await
+    }
+
+    /// Moves the queue to the present layout, in small steps. `progress` gets the number of jobs
+    /// that have been moved so far. If this ends before it is complete, nothing is lost, and another
+    /// call continues; until then workers and producers of all versions are refused.
+    ///
+    /// Refused with [`QueueError::OldWorkers`] while older workers may still run jobs.
+    pub async fn migrate(&self, mut progress: impl FnMut(u64)) -> Result<Migrated, QueueError> {
+        let mut migrated = Migrated::default();
+        if self.look("begin").await?.layout == Layout::Present {
+            return Ok(migrated);
+        }
+        let states = State::ALL.map(State::as_str);
+        for part in ["agents", "gateways"].into_iter().chain(states) {
+            let mut place = "0".to_owned();
+            while place != "-1" {
+                let (rest, moved, unreadable) = self.step(part, &place).await?;
+                migrated.moved += moved;
+                migrated.unreadable.extend(unreadable);
+                place = rest;
+                progress(migrated.moved);
+            }
+        }
+        self.scripts.run::<()>(lua::migrate, "end").await?;
+        Ok(migrated)
+    }
+
+    async fn step(
+        &self,
+        part: &str,
+        place: &str,
+    ) -> Result<(String, u64, Vec<String>), QueueError> {
+        self.scripts.run(lua::migrate, (part, place, AT_ONCE)).await
+    }
+
+    async fn look(&self, part: &str) -> Result<Migration, QueueError> {
+        let (layout, alive, workers, leased, ends, jobs): Looked =
+            self.scripts.run(lua::migrate, (part, "", millis(GONE_AFTER))).await?;
+        let known = match layout.as_str() {
+            "" | PRESENT => Layout::Present,
+            PREVIOUS => Layout::Previous,
+            _ if layout.starts_with("migrating from ") => Layout::Moving,
+            _ => return Err(QueueError::NotMovable { layout }),
+        };
+        if known == Layout::Previous && !alive.is_empty() {
+            return Err(QueueError::OldWorkers { what: still_there(&workers, leased, ends) });
+        }
+        let count = |pair: &[String]| Some((pair[0].clone(), pair[1].parse().ok()?));
+        let jobs: HashMap<String, i64> = jobs.chunks_exact(2).filter_map(count).collect();
+        Ok(Migration { layout: known, jobs: Counts::read(jobs) })
+    }
+}
+
+/// Names the workers that are alive, and tells of the leases that have not ended.
+fn still_there(workers: &[String], leased: u64, ends: u64) -> String {
+    let mut parts = Vec::new();
+    if !workers.is_empty() {
+        parts.push(format!("a heartbeat of {} is not 30 s old", workers.join(", ")));
+    }
+    if leased > 0 {
+        let ends = Duration::from_millis(ends).as_secs() + 1;
+        parts.push(format!("leases of running jobs: {leased}, the last ends in {ends} s"));
+    }
+    parts.join("; ")
+}

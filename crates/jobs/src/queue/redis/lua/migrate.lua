@@ -1,0 +1,169 @@
+-- Moves the keys of layout 2 to this layout, a part in each call. Each call moves whole jobs, and
+-- leaves alone what has been moved, so calls may be repeated, and may stop at any time.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 the part: `look`, which changes nothing; `begin`; the name of a state, which moves its
+--       jobs; `agents` and `gateways`, which move what records need; `end`
+--       2 of the parts between: where to go on, at first 0  3 of these: how many; of `look` and
+--       `begin`: how long (in ms) a worker counts as alive after its heartbeat
+-- Returns of `look` and `begin` {the layout, or empty; `alive` if that keeps the keys from being
+--   moved; workers that are alive; running jobs with a lease; ms until the last of the leases ends;
+--   names of states and their numbers of jobs, flat}; of the parts between {where to go on, or -1 at
+--   the end; number of jobs moved; ids of jobs that cannot be read, which stay where they are}; of
+--   `end` nothing.
+-- Cost  about 9 commands per job; of `agents` 5 for each agent, of `gateways` 4 for each gateway;
+--   of the others 15.
+
+local FROM, BEGUN = '2', '^migrating from (%d+)'
+local part, place, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local layout = call('GET', K.layout) or ''
+local begun = layout:match(BEGUN)
+
+-- Whether the old workers may still be there, and the numbers of jobs.
+local function look()
+  local workers = call('ZRANGEBYSCORE', K.beats, NOW - count, '+inf')
+  local running, numbered = K.state .. 'running', {}
+  local leased = call('ZCOUNT', running, '(' .. NOW_TEXT, '+inf')
+  local last = tonumber(call('ZREVRANGE', running, 0, 0, 'WITHSCORES')[2] or 0)
+  for _, state in ipairs(STATES) do
+    numbered[#numbered + 1], numbered[#numbered + 2] = state, call('ZCARD', K.state .. state)
+  end
+  -- Once it has begun, older workers are refused whatever they do.
+  local alive = not begun and (#workers > 0 or leased > 0)
+  return { layout, alive and 'alive' or '', workers, leased, math.max(last - NOW, 0), numbered }
+end
+
+-- The keys that are not needed any more. They are removed when all that they held is written.
+local old, strange, moved_jobs = {}, {}, 0
+
+-- The first job of a subject brings what was known of the subject. Its line is made anew.
+local function move_subject(subject)
+  if lines[subject] or call('HEXISTS', K.line, subject) == 1 then return end
+  local line, key = line_of(subject), K.latest .. subject
+  local seq, id = (call('GET', key) or ''):match('^(%d+) ?(.*)$')
+  line.seq, line.latest, changed_lines[subject] = tonumber(seq or 0), id or '', true
+  call('UNLINK', K.subject .. subject)
+  old[#old + 1] = key
+end
+
+local function add_document(lane, id, document)
+  local list = documents[lane] or {}
+  list[#list + 1], list[#list + 2], documents[lane] = id, document, list
+end
+
+-- Whether a job has what its head needs.
+local function is_whole(job, id)
+  if type(job) ~= 'table' or job.id ~= id or not STATE_CODES[job.state] then return false end
+  for _, name in ipairs({ 'seq', 'attempts', 'runs', 'enqueued_at', 'priority', 'max_attempts' }) do
+    if type(job[name]) ~= 'number' then return false end
+  end
+  local lane, subject = job.lane, job.subject
+  if type(lane) ~= 'string' or type(subject) ~= 'string' or #lane > 255 then return false end
+  return type(job.kind) == 'string' and subject:sub(1, #lane + 1) == lane .. '/'
+end
+
+local function move_job(id)
+  local key = K.old_job .. id
+  local packed, document, report, history =
+    unpack(call('HMGET', key, 'job', 'payload', 'report', 'history'))
+  if not packed then return end
+  local ok, job = pcall(cmsgpack.unpack, packed)
+  if not ok or not is_whole(job, id) then
+    strange[#strange + 1] = id
+    return
+  end
+  local ends = job.timeline and job.timeline:match('(%d+)$')
+  job.since, job.finished_at = job.finished_at or tonumber(ends or job.enqueued_at), nil
+  if job.before == '' then job.before = nil end
+  if job.timeline == plain_timeline(job) then job.timeline = nil end
+  -- The records have these, except of a cleanup that is not due.
+  if not (job.kind == 'cleanup' and job.state == 'scheduled') then
+    job.parts, job.generation, job.revision = nil, nil, nil
+  end
+  jobs[id] = job
+  save(job)
+  if document then add_document(job.lane, id, document) end
+  if report or history then
+    outs[id] = (report or '') .. '\n' .. (history and history .. '\n' or '')
+  end
+  move_subject(job.subject)
+  if job.state ~= 'scheduled' and not ENDED[job.state] then add_to_line(job) end
+  if not MERGES[job.kind] and not agent_record(job.subject) then
+    call('ZADD', K.remembered, NOW, job.subject)
+  end
+  old[#old + 1], moved_jobs = key, moved_jobs + 1
+end
+
+-- Moves a document that a record needs although its job is gone.
+local function move_document(lane, id)
+  if not id then return end
+  local job, document = unpack(call('HMGET', K.old_job .. id, 'job', 'payload'))
+  if job or not document then return end
+  add_document(lane, id, document)
+  old[#old + 1] = K.old_job .. id
+end
+
+local function move_agents()
+  local cursor, found = unpack(call('HSCAN', K.agents, place, 'COUNT', count))
+  for i = 1, #found, 2 do
+    local subject, record = found[i], unpacked(found[i + 1])
+    move_subject(subject)
+    for _, name in ipairs(READ) do
+      move_document(subject:match('^[^/]*'), record and record[name])
+    end
+  end
+  return cursor == '0' and -1 or cursor
+end
+
+-- The place after the members of a sorted set that come now, and these.
+local function next_of_list(key)
+  local first = tonumber(place)
+  local found = call('ZRANGE', key, first, first + count - 1)
+  return #found == count and first + count or -1, found
+end
+
+local function move_gateways()
+  local rest, found = next_of_list(K.gateways)
+  for _, lane in ipairs(found) do
+    local known = connection(lane)
+    move_document(lane, known and known.document)
+    if call('EXISTS', K.heartbeats .. lane) == 1 then gateway(lane).synced = 1 end
+  end
+  return rest
+end
+
+local function move_jobs()
+  local rest, found = next_of_list(K.state .. part)
+  for _, id in ipairs(found) do
+    move_job(id)
+  end
+  return rest
+end
+
+if part == 'look' or part == 'begin' then
+  local answer = look()
+  if part == 'begin' and layout == FROM and answer[2] == '' then
+    -- Older programs show this when they are refused.
+    call(
+      'SET',
+      K.layout,
+      'migrating from ' .. layout .. ' (run `worker migrate` of the newer version)'
+    )
+  end
+  return answer
+end
+-- Another process may have ended the move.
+if not begun then return { -1, 0, {} } end
+if part == 'end' then
+  call('SET', K.layout, LAYOUT)
+  wake()
+  return
+end
+local moves = { agents = move_agents, gateways = move_gateways }
+local rest = (moves[part] or move_jobs)()
+write_jobs()
+write_lines()
+unsaved, outs, documents, changed_lines = {}, {}, {}, {}
+for _, key in ipairs(old) do
+  call('UNLINK', key)
+end
+return { rest, moved_jobs, strange }
