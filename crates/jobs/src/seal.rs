@@ -11,6 +11,7 @@
 //! rotated in three steps: put the new key first, reseal everything, remove the old key.
 
 pub(crate) mod fingerprint;
+mod of_job;
 mod open_error;
 
 use std::fmt;
@@ -120,16 +121,17 @@ impl Key {
 /// Returns the text that is authenticated besides a token: its gateway, its agent if it is the
 /// agent's, the field and the destination. The url in `document` must be open.
 fn token_context(field: &str, document: &Value) -> String {
-    let gateway = &document["gateway"];
     let id = id_of(document, "gateway");
     let agent = if field == "auth_token" { id_of(document, "agent") } else { String::new() };
+    format!("mission-worker|{id}|{agent}|{field}|{}", destination(document))
+}
+
+/// Returns the text that stands for the place where the tokens of a document are sent.
+fn destination(document: &Value) -> String {
+    let gateway = &document["gateway"];
     let text = |name: &str| gateway[name].as_str().unwrap_or_default();
     let any_certificate = gateway["allow_insecure_tls"] == Value::Bool(true);
-    format!(
-        "mission-worker|{id}|{agent}|{field}|{any_certificate}|{}|{}",
-        text("tls_fingerprint"),
-        text("url")
-    )
+    format!("{any_certificate}|{}|{}", text("tls_fingerprint"), text("url"))
 }
 
 /// Returns the text that is authenticated besides a gateway's url.

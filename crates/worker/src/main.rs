@@ -23,7 +23,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 use commands::{
     apply, audit, bench, config, demo, doctor, enqueue, explain, gateways, health, jobs, key,
-    pause, plan, render, run, token, top, workers,
+    migrate, pause, plan, render, run, token, top, workers,
 };
 use exit::{Exit, OrExit};
 use output::Output;
@@ -76,6 +76,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
             pause::run(settings, output, &at, &scope, &why.reason, false).await
         }
         Command::Doctor => doctor::run(settings, output).await,
+        Command::Migrate { dry_run } => migrate::run(settings, output, dry_run).await,
         Command::Key(command) => key::run(settings, output, &command).await,
         Command::Jobs { at, command } => jobs::run(settings, output, &at, &command).await,
         Command::Top(at) => top::run(settings, &at).await,

@@ -12,6 +12,7 @@ pub mod gateways;
 pub mod health;
 pub mod jobs;
 pub mod key;
+pub mod migrate;
 pub mod pause;
 pub mod plan;
 pub mod render;

@@ -1,7 +1,9 @@
-//! The move of a queue from the previous layout of its keys to the present one.
+//! The move of a queue from an earlier layout of its keys to the present one.
 //!
 //! `migrate.lua` moves some jobs in each call, and each of them at once with all that belongs to it.
 //! While it is under way, the layout in Redis is one that all versions refuse.
+
+mod first_layout;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,9 +18,12 @@ use crate::queue::{Counts, Queue, State};
 /// The most jobs or records that one call moves.
 const AT_ONCE: usize = 50;
 
-/// The layout that this version moves, as in `migrate.lua`, and its own, as in `prelude.lua`.
-const PREVIOUS: &str = "2";
+/// The layouts that this version moves, as in `migrate.lua`, and its own, as in `prelude.lua`.
+const FIRST: &str = "1";
+const SECOND: &str = "2";
 const PRESENT: &str = "3";
+/// What the layout in Redis begins with while a move is under way, before the number of the old one.
+const MOVING: &str = "migrating from ";
 
 /// The layout of a queue's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,8 +31,8 @@ const PRESENT: &str = "3";
 pub enum Layout {
     /// The queue has this version's layout, or no keys yet: nothing is to be moved.
     Present,
-    /// The previous one.
-    Previous,
+    /// An earlier one that this version can move.
+    Earlier,
     /// A move has begun and is not complete.
     Moving,
 }
@@ -37,6 +42,9 @@ pub enum Layout {
 pub struct Migration {
     /// The layout of the keys.
     pub layout: Layout,
+    /// `true` if they have layout 1, or had it when the move began.
+    #[serde(skip)]
+    is_first: bool,
     /// The number of jobs in each state.
     pub jobs: Counts,
 }
@@ -64,12 +72,17 @@ impl Queue {
     /// that have been moved so far. If this ends before it is complete, nothing is lost, and another
     /// call continues; until then workers and producers of all versions are refused.
     ///
-    /// Refused with [`QueueError::OldWorkers`] while older workers may still run jobs.
+    /// Refused with [`QueueError::OldWorkers`] while older workers may still run jobs, and with
+    /// [`QueueError::Sealed`] if a key is missing that a document of layout 1 is sealed with.
     pub async fn migrate(&self, mut progress: impl FnMut(u64)) -> Result<Migrated, QueueError> {
         let mut migrated = Migrated::default();
-        if self.look("begin").await?.layout == Layout::Present {
+        let found = self.look("look").await?;
+        if found.layout == Layout::Present {
             return Ok(migrated);
         }
+        let unended = if found.is_first { self.unended().await? } else { Vec::new() };
+        self.look("begin").await?;
+        self.record_unended(&unended).await?;
         let states = State::ALL.map(State::as_str);
         for part in ["agents", "gateways"].into_iter().chain(states) {
             let mut place = "0".to_owned();
@@ -95,19 +108,20 @@ impl Queue {
 
     async fn look(&self, part: &str) -> Result<Migration, QueueError> {
         let (layout, alive, workers, leased, ends, jobs): Looked =
-            self.scripts.run(lua::migrate, (part, "", millis(GONE_AFTER))).await?;
+            self.scripts.run(lua::migrate, (part, millis(GONE_AFTER))).await?;
         let known = match layout.as_str() {
             "" | PRESENT => Layout::Present,
-            PREVIOUS => Layout::Previous,
-            _ if layout.starts_with("migrating from ") => Layout::Moving,
+            FIRST | SECOND => Layout::Earlier,
+            _ if layout.starts_with(MOVING) => Layout::Moving,
             _ => return Err(QueueError::NotMovable { layout }),
         };
-        if known == Layout::Previous && !alive.is_empty() {
+        if known == Layout::Earlier && !alive.is_empty() {
             return Err(QueueError::OldWorkers { what: still_there(&workers, leased, ends) });
         }
         let count = |pair: &[String]| Some((pair[0].clone(), pair[1].parse().ok()?));
         let jobs: HashMap<String, i64> = jobs.chunks_exact(2).filter_map(count).collect();
-        Ok(Migration { layout: known, jobs: Counts::read(jobs) })
+        let is_first = layout.trim_start_matches(MOVING).split(' ').next() == Some(FIRST);
+        Ok(Migration { layout: known, is_first, jobs: Counts::read(jobs) })
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use crate::queue::State;
+
 /// The name of each key in the scripts, and its text after `{<queue>}:`. A name that ends in `:`
 /// needs a suffix.
 const NAMES: &[(&str, &str)] = &[
@@ -118,11 +120,13 @@ const NAMES: &[(&str, &str)] = &[
     ("quarter", "quarter:"),
     ("hour", "hour:"),
     ("rolled", "rolled"),
-    // Of layout 2, for migrate.lua. HASH per job: `job`, a MessagePack map; `payload`, `report`,
-    // `history`. STRING per subject with expiry: the order of its newest job and, after a space, the
-    // id of the job that was enqueued last. All jobs of a line were in its ZSET.
+    // Of layouts 1 and 2, for migrate.lua. HASH per job: `job`, a MessagePack map; `payload`,
+    // `report`, `history`. STRING per subject with expiry: the order of its newest job and, after a
+    // space, the id of the job that was enqueued last. All jobs of a line were in its ZSET. ZSET per
+    // lane with expiry, of layout 1: agents that were cleaned up, by the order of the cleanup.
     ("old_job", "job:"),
     ("latest", "latest:"),
+    ("gone", "gone:"),
 ];
 
 /// The keys of one queue.
@@ -146,6 +150,15 @@ impl Keys {
     #[must_use]
     pub fn documents(&self, gateway: &str) -> String {
         format!("{}:document:{gateway}", self.prefix)
+    }
+
+    /// Returns the key of a job's hash in layouts 1 and 2.
+    pub(crate) fn old_job(&self, id: &str) -> String {
+        format!("{}:job:{id}", self.prefix)
+    }
+
+    pub(crate) fn state(&self, state: State) -> String {
+        format!("{}:state:{state}", self.prefix)
     }
 
     /// Returns the key of the hash with the heads of jobs.

@@ -1,26 +1,30 @@
--- Moves the keys of layout 2 to this layout, a part in each call. Each call moves whole jobs, and
+-- Moves the keys of layout 1 or 2 to this layout, a part in each call. Each call moves whole jobs, and
 -- leaves alone what has been moved, so calls may be repeated, and may stop at any time.
 -- KEYS  1 the queue's prefix
--- ARGV  1 the part: `look`, which changes nothing; `begin`; the name of a state, which moves its
---       jobs; `agents` and `gateways`, which move what records need; `end`
---       2 of the parts between: where to go on, at first 0  3 of these: how many; of `look` and
---       `begin`: how long (in ms) a worker counts as alive after its heartbeat
+-- ARGV  1 the part: `look`, which changes nothing; `begin`; `record`, for layout 1, which has no
+--       records: it makes those that jobs need which have not ended, given by their numbers;
+--       `agents` and `gateways`, which move what records need; the name of a state, which moves its
+--       jobs; `end`
+--       of `look` and `begin`: 2 how long (in ms) a worker counts as alive after its heartbeat
+--       of `record`, per job: id, the parts of its document as letters, heartbeats by agent (JSON,
+--       or empty), fingerprint of its connection or empty, its document as it is sealed now or empty
+--       of the parts after it: 2 where to go on, at first 0  3 how many
 -- Returns of `look` and `begin` {the layout, or empty; `alive` if that keeps the keys from being
 --   moved; workers that are alive; running jobs with a lease; ms until the last of the leases ends;
---   names of states and their numbers of jobs, flat}; of the parts between {where to go on, or -1 at
---   the end; number of jobs moved; ids of jobs that cannot be read, which stay where they are}; of
---   `end` nothing.
--- Cost  about 9 commands per job; of `agents` 5 for each agent, of `gateways` 4 for each gateway;
---   of the others 15.
+--   names of states and their numbers of jobs, flat}; of `agents`, `gateways` and states {where to
+--   go on, or -1 at the end; number of jobs moved; ids of jobs that cannot be read, which stay where
+--   they are}; of `record` and `end` nothing.
+-- Cost  about 10 commands per job; of `agents` 5 for each agent, of `gateways` 5 for each gateway and
+--   4 for each agent that was cleaned up in the last day; of `look`, `begin` and `end` 15.
 
-local FROM, BEGUN = '2', '^migrating from (%d+)'
+local BEGUN, VALUES = '^migrating from (%d+)', 5
 local part, place, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local layout = call('GET', K.layout) or ''
 local begun = layout:match(BEGUN)
 
 -- Whether the old workers may still be there, and the numbers of jobs.
 local function look()
-  local workers = call('ZRANGEBYSCORE', K.beats, NOW - count, '+inf')
+  local workers = call('ZRANGEBYSCORE', K.beats, NOW - tonumber(place), '+inf')
   local running, numbered = K.state .. 'running', {}
   local leased = call('ZCOUNT', running, '(' .. NOW_TEXT, '+inf')
   local last = tonumber(call('ZREVRANGE', running, 0, 0, 'WITHSCORES')[2] or 0)
@@ -61,14 +65,19 @@ local function is_whole(job, id)
   return type(job.kind) == 'string' and subject:sub(1, #lane + 1) == lane .. '/'
 end
 
+-- A job of the old layout; nil if it was moved or cannot be read.
+local function old_job(id, packed)
+  local ok, job = pcall(cmsgpack.unpack, packed or '')
+  return ok and is_whole(job, id) and job or nil
+end
+
 local function move_job(id)
   local key = K.old_job .. id
   local packed, document, report, history =
     unpack(call('HMGET', key, 'job', 'payload', 'report', 'history'))
-  if not packed then return end
-  local ok, job = pcall(cmsgpack.unpack, packed)
-  if not ok or not is_whole(job, id) then
-    strange[#strange + 1] = id
+  local job = old_job(id, packed)
+  if not job then
+    if call('EXISTS', key) == 1 then strange[#strange + 1] = id end
     return
   end
   local ends = job.timeline and job.timeline:match('(%d+)$')
@@ -79,6 +88,7 @@ local function move_job(id)
   if not (job.kind == 'cleanup' and job.state == 'scheduled') then
     job.parts, job.generation, job.revision = nil, nil, nil
   end
+  job.flags, job.inherited = nil, nil
   jobs[id] = job
   save(job)
   if document then add_document(job.lane, id, document) end
@@ -87,10 +97,28 @@ local function move_job(id)
   end
   move_subject(job.subject)
   if job.state ~= 'scheduled' and not ENDED[job.state] then add_to_line(job) end
+  if job.state == 'ready' and job.lost then
+    -- Layout 1 did not let it run alone.
+    if call('ZREM', K.lane .. job.lane, offered_as(job)) == 1 then offer_job(job) end
+  end
   if not MERGES[job.kind] and not agent_record(job.subject) then
     call('ZADD', K.remembered, NOW, job.subject)
   end
   old[#old + 1], moved_jobs = key, moved_jobs + 1
+end
+
+local function record_job(id, parts, heartbeats, fingerprint, document)
+  local job = old_job(id, call('HGET', K.old_job .. id, 'job'))
+  if not job then return end
+  if document ~= '' then call('HSET', K.old_job .. id, 'payload', document) end
+  if ENDED[job.state] then return end
+  job.parts = parts .. (job.inherited or '')
+  record_connection(job, fingerprint ~= '' and fingerprint or nil)
+  if MERGES[job.kind] then
+    record_heartbeats(job, heartbeats)
+  elseif job.kind ~= 'cleanup' or job.state ~= 'scheduled' then
+    record_agent(job)
+  end
 end
 
 -- Moves a document that a record needs although its job is gone.
@@ -121,11 +149,24 @@ local function next_of_list(key)
   return #found == count and first + count or -1, found
 end
 
+-- The agents of a gateway that layout 1 knew as cleaned up.
+local function record_deleted(lane)
+  local gone = call('ZRANGE', K.gone .. lane, 0, PART - 1, 'WITHSCORES')
+  for i = 1, #gone, 2 do
+    local subject = lane .. '/' .. gone[i]
+    if not agent_record(subject) then
+      replace_agent(lane, subject, { seq = tonumber(gone[i + 1]), phase = 'deleted' })
+      call('ZADD', K.deleted, NOW, subject)
+    end
+  end
+end
+
 local function move_gateways()
   local rest, found = next_of_list(K.gateways)
   for _, lane in ipairs(found) do
     local known = connection(lane)
     move_document(lane, known and known.document)
+    record_deleted(lane)
     if call('EXISTS', K.heartbeats .. lane) == 1 then gateway(lane).synced = 1 end
   end
   return rest
@@ -141,7 +182,7 @@ end
 
 if part == 'look' or part == 'begin' then
   local answer = look()
-  if part == 'begin' and layout == FROM and answer[2] == '' then
+  if part == 'begin' and (layout == '1' or layout == '2') and answer[2] == '' then
     -- Older programs show this when they are refused.
     call(
       'SET',
@@ -156,6 +197,12 @@ if not begun then return { -1, 0, {} } end
 if part == 'end' then
   call('SET', K.layout, LAYOUT)
   wake()
+  return
+end
+if part == 'record' then
+  for i = 2, #ARGV, VALUES do
+    record_job(unpack(ARGV, i, i + VALUES - 1))
+  end
   return
 end
 local moves = { agents = move_agents, gateways = move_gateways }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, RedisResult, Value, cmd, pipe};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, cmd, pipe};
 use uuid::Uuid;
 
 use super::Scripts;
@@ -199,6 +199,18 @@ impl Scripts {
                 error => Err(error),
             },
         }
+    }
+
+    /// Returns the answers to several commands.
+    pub(crate) async fn read_all<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        commands: &Pipeline,
+    ) -> Result<Vec<T>, QueueError> {
+        self.connection
+            .request(async |mut redis| commands.query_async(&mut redis).await)
+            .await
+            .map_err(|error| QueueError::from_redis(what, &error))
     }
 
     pub(crate) async fn read<T: FromRedisValue>(
