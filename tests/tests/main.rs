@@ -26,6 +26,7 @@ mod in_memory;
 mod interop;
 mod killmatrix;
 mod metrics;
+mod migration;
 mod no_harm;
 mod odd_agents;
 mod plan;

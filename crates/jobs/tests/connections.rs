@@ -93,7 +93,7 @@ async fn a_redis_that_is_full_refuses_jobs_and_works_off_those_it_has() {
 }
 
 /// Returns the line of docs/redis.md that makes a user, without `ACL`.
-fn documented_user() -> Vec<String> {
+pub(crate) fn documented_user() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md");
     let text = fs::read_to_string(path).unwrap();
     let line = text.lines().find(|line| line.starts_with("ACL SETUSER ")).unwrap();

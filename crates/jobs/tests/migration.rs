@@ -1,6 +1,6 @@
 //! The move from earlier layouts of the keys. The files `migration/layout….json` have the keys of a
 //! queue that the last version with that layout has written, and what that version showed of it.
-//! MessagePack maps stand there as objects.
+//! Packed maps stand there as objects.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::connections::documented_user;
 use crate::documents::cleanup;
 use crate::worker::{Runs, Worker, by, eventually, look, notified, put, reached, short_lease};
 
@@ -86,13 +87,12 @@ async fn load(redis: &RedisServer, fixture: &Value) {
             }
             _ => {
                 for (name, value) in value.as_object().unwrap() {
-                    let value: Vec<u8> = match value.as_str() {
-                        Some(text) => text.as_bytes().to_vec(),
-                        None => {
-                            let mut call = pack.prepare_invoke();
-                            call.arg(value.to_string());
-                            call.invoke_async(&mut connection).await.unwrap()
-                        }
+                    let value: Vec<u8> = if let Some(text) = value.as_str() {
+                        text.as_bytes().to_vec()
+                    } else {
+                        let mut call = pack.prepare_invoke();
+                        call.arg(value.to_string());
+                        call.invoke_async(&mut connection).await.unwrap()
                     };
                     if kind == "zset" {
                         commands.cmd("ZADD").arg(&key).arg(value).arg(name);
@@ -368,4 +368,15 @@ async fn nothing_is_moved_without_the_keys_of_sealed_documents() {
     let QueueError::Sealed { id, .. } = &error else { panic!("{error}") };
     assert_eq!(*id, job(&fixture, "sealed"));
     assert_eq!(redis.tell::<String>("GET {test}:layout").await, "1");
+}
+
+#[tokio::test]
+async fn the_documented_user_may_do_so() {
+    let redis = RedisServer::start().await;
+    old_queue(&redis, FIXTURES[0]).await;
+    let user = documented_user().join(" ").replace("{mission}", "{test}");
+    redis.tell::<()>(&format!("ACL {user}")).await;
+    let url = format!("{}?user=mission&pass=PASSWORD", redis.url());
+    let queue = Queue::open(&url, "test").unwrap().with_keys(Arc::new(KEY.parse().unwrap()));
+    assert_eq!(queue.migrate(|_| ()).await.unwrap().moved, 31);
 }

@@ -76,7 +76,7 @@ class ConnectionLost(QueueUnavailable):
 
 
 class ProtocolMismatch(QueueError):
-    """The queue in Redis has a newer version than this package. Upgrade the package."""
+    """The queue in Redis has another version than this package. The message says what to upgrade."""
 
 
 class GatewayInUse(MissionError):
@@ -107,8 +107,11 @@ def translate(error: Exception) -> MissionError:
         return ConnectionLost(f"Redis cannot be used ({reason}); {hint}")
     # Redis before 7 puts the error of a command in a script after the command's position.
     words = re.findall(r"(?:^|: -)([A-Z]+) ", reason)
-    if words[:1] in (["PROTOCOL"], ["LAYOUT"]):
+    if words[:1] == ["PROTOCOL"]:
         return ProtocolMismatch(f"{reason}; upgrade mission-worker-client")
+    if words[:1] == ["LAYOUT"]:
+        # Its text says whether the keys or the programs are too old.
+        return ProtocolMismatch(reason)
     known = (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError, redis.exceptions.NoPermissionError)
     if _CONDITIONS.intersection(words) or isinstance(error, known):
         return QueueUnavailable(f"Redis cannot be used ({reason}); {hint}")

@@ -2,7 +2,7 @@
 //!
 //! [`Queue`] serves producers, operators and views; [`Consumer`] runs jobs under apalis. The
 //! modules stand by role: `redis` speaks to Redis, `worker` holds the tasks of a worker process,
-//! `admin` the actions of people, `views` the reads.
+//! `admin` the actions of people and the move of old keys, `views` the reads.
 //!
 //! [`State::next`] is the table of allowed transitions. ARCHITECTURE.md shows it, and explains how
 //! the jobs of one agent follow and replace each other.

@@ -15,7 +15,7 @@ use crate::queue::redis::scripts::lua;
 use crate::queue::{Queue, State};
 use crate::seal::{Keyring, OpenError, fingerprint};
 
-/// The number of a job, of all that its MessagePack map has.
+/// The number of a job, of all that its map has.
 #[derive(Deserialize)]
 struct Numbered {
     seq: u64,
