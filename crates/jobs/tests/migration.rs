@@ -341,6 +341,8 @@ async fn a_job_that_cannot_be_read_stays_and_is_named() {
     assert_eq!(migrated.unreadable, [spoilt.to_string()]);
     assert!(redis.tell::<bool>(&format!("EXISTS {{test}}:job:{spoilt}")).await);
     assert_eq!(look(&queue, other).await.state, State::Ready);
+    let before = fixture["shown"]["counts"]["ready"].as_u64().unwrap();
+    assert_eq!(queue.counts().await.unwrap().of(State::Ready), before - 1);
 }
 
 #[tokio::test]
@@ -364,19 +366,23 @@ async fn other_layouts_are_left_alone() {
 async fn nothing_is_moved_without_the_keys_of_sealed_documents() {
     let redis = RedisServer::start().await;
     let (_, fixture) = old_queue(&redis, FIXTURES[0]).await;
-    let error = redis.queue().migrate(|_| ()).await.unwrap_err();
-    let QueueError::Sealed { id, .. } = &error else { panic!("{error}") };
-    assert_eq!(*id, job(&fixture, "sealed"));
+    let queue = redis.queue();
+    for error in [queue.migration().await.unwrap_err(), queue.migrate(|_| ()).await.unwrap_err()] {
+        let QueueError::Sealed { id, .. } = &error else { panic!("{error}") };
+        assert_eq!(*id, job(&fixture, "sealed"));
+    }
     assert_eq!(redis.tell::<String>("GET {test}:layout").await, "1");
 }
 
 #[tokio::test]
-async fn the_documented_user_may_do_so() {
-    let redis = RedisServer::start().await;
-    old_queue(&redis, FIXTURES[0]).await;
-    let user = documented_user().join(" ").replace("{mission}", "{test}");
-    redis.tell::<()>(&format!("ACL {user}")).await;
-    let url = format!("{}?user=mission&pass=PASSWORD", redis.url());
-    let queue = Queue::open(&url, "test").unwrap().with_keys(Arc::new(KEY.parse().unwrap()));
-    assert_eq!(queue.migrate(|_| ()).await.unwrap().moved, 31);
+async fn the_documented_user_may_do_so_also_without_functions() {
+    for less in ["", " -fcall"] {
+        let redis = RedisServer::start().await;
+        old_queue(&redis, FIXTURES[0]).await;
+        let user = documented_user().join(" ").replace("{mission}", "{test}");
+        redis.tell::<()>(&format!("ACL {user}{less}")).await;
+        let url = format!("{}?user=mission&pass=PASSWORD", redis.url());
+        let queue = Queue::open(&url, "test").unwrap().with_keys(Arc::new(KEY.parse().unwrap()));
+        assert_eq!(queue.migrate(|_| ()).await.unwrap().moved, 31);
+    }
 }

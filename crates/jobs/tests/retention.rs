@@ -149,3 +149,21 @@ async fn many_old_jobs_are_removed_in_small_steps() {
     assert_eq!(steps.iter().sum::<usize>(), 300);
     assert!(steps.iter().all(|step| *step <= 64), "{steps:?}");
 }
+
+#[tokio::test]
+async fn what_is_known_of_an_agent_is_forgotten_unless_it_has_come_back() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let (back, gone) = (update(1, 1), update(1, 2));
+    let jobs = [back.clone(), gone.clone()];
+    ends(&queue, brisk(), &jobs, State::Done).await;
+    redis.tell::<()>(&format!("HDEL {{test}}:agents {}", gone.subject)).await;
+    for job in &jobs {
+        redis.tell::<()>(&format!("ZADD {{test}}:remembered 1 {}", job.subject)).await;
+    }
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    let left = async || redis.tell::<Vec<String>>("HKEYS {test}:line").await;
+    eventually("forgotten", async || left().await == [back.subject.clone()]).await;
+    eventually("once", async || !redis.tell::<bool>("EXISTS {test}:remembered").await).await;
+    assert_eq!(left().await, [back.subject.clone()]);
+}

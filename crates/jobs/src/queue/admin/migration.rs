@@ -65,7 +65,11 @@ type Looked = (String, String, Vec<String>, u64, u64, Vec<String>);
 impl Queue {
     /// Returns what is to be moved; see [`Self::migrate`]. Fails if that cannot be done now.
     pub async fn migration(&self) -> Result<Migration, QueueError> {
-        self.look("look").await
+        let found = self.look("look").await?;
+        if found.layout == Layout::Earlier && found.is_first {
+            self.unended().await?;
+        }
+        Ok(found)
     }
 
     /// Moves the queue to the present layout, in small steps. `progress` gets the number of jobs
@@ -94,7 +98,7 @@ impl Queue {
                 progress(migrated.moved);
             }
         }
-        self.scripts.run::<()>(lua::migrate, "end").await?;
+        self.scripts.run::<()>(lua::migrate, ("end", &migrated.unreadable)).await?;
         Ok(migrated)
     }
 

@@ -9,6 +9,7 @@
 --       of `record`, per job: id, the parts of its document as letters, heartbeats by agent (JSON,
 --       or empty), fingerprint of its connection or empty, its document as it is sealed now or empty
 --       of the parts after it: 2 where to go on, at first 0  3 how many
+--       of `end`: the ids of jobs that cannot be read, which are listed no more
 -- Returns of `look` and `begin` {the layout, or empty; `alive` if that keeps the keys from being
 --   moved; workers that are alive; running jobs with a lease; ms until the last of the leases ends;
 --   names of states and their numbers of jobs, flat}; of `agents`, `gateways` and states {where to
@@ -195,6 +196,10 @@ end
 -- Another process may have ended the move.
 if not begun then return { -1, 0, {} } end
 if part == 'end' then
+  local ids = { unpack(ARGV, 2) }
+  for _, state in ipairs(STATES) do
+    in_parts('ZREM', K.state .. state, ids)
+  end
   call('SET', K.layout, LAYOUT)
   wake()
   return

@@ -157,7 +157,8 @@ local function upkeep(lease, keep)
       call('ZREM', K.deleted, subject)
     end
     for _, subject in ipairs(long_ago(K.remembered, 30 * DAY)) do
-      forget_line(subject)
+      -- It may have come back.
+      if not agent_record(subject) then forget_line(subject) end
       call('ZREM', K.remembered, subject)
     end
   end
