@@ -358,7 +358,7 @@ async fn other_layouts_are_left_alone() {
         assert_eq!(error, QueueError::NotMovable { layout: layout.to_owned() });
     }
     let error = queue.counts().await.unwrap_err().to_string();
-    assert!(error.contains("use a version that has layout 99"), "{error}");
+    assert!(error.contains("upgrade to a version that has layout 99"), "{error}");
     assert_eq!(json!(queue.name()), "test");
 }
 

@@ -23,18 +23,21 @@ local part, place, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local layout = call('GET', K.layout) or ''
 local begun = layout:match(BEGUN)
 
--- Whether the old workers may still be there, and the numbers of jobs.
+-- Whether the old workers may still be there, and the numbers of jobs. Later times than these are of
+-- a clock that was set back.
+local LONGEST_LEASE = 300000
 local function look()
-  local workers = call('ZRANGEBYSCORE', K.beats, NOW - tonumber(place), '+inf')
+  local workers = call('ZRANGEBYSCORE', K.beats, NOW - place, NOW + place)
   local running, numbered = K.state .. 'running', {}
-  local leased = call('ZCOUNT', running, '(' .. NOW_TEXT, '+inf')
+  local leased = call('ZCOUNT', running, '(' .. NOW_TEXT, NOW + LONGEST_LEASE)
   local last = tonumber(call('ZREVRANGE', running, 0, 0, 'WITHSCORES')[2] or 0)
+  local ends = math.max(math.min(last - NOW, LONGEST_LEASE), 0)
   for _, state in ipairs(STATES) do
     numbered[#numbered + 1], numbered[#numbered + 2] = state, call('ZCARD', K.state .. state)
   end
   -- Once it has begun, older workers are refused whatever they do.
   local alive = not begun and (#workers > 0 or leased > 0)
-  return { layout, alive and 'alive' or '', workers, leased, math.max(last - NOW, 0), numbered }
+  return { layout, alive and 'alive' or '', workers, leased, ends, numbered }
 end
 
 -- The keys that are not needed any more. They are removed when all that they held is written.
@@ -196,7 +199,10 @@ end
 -- Another process may have ended the move.
 if not begun then return { -1, 0, {} } end
 if part == 'end' then
-  local ids = { unpack(ARGV, 2) }
+  local ids = {}
+  for i = 2, #ARGV do
+    ids[#ids + 1] = ARGV[i]
+  end
   for _, state in ipairs(STATES) do
     in_parts('ZREM', K.state .. state, ids)
   end

@@ -44,7 +44,7 @@ end
 local function of_other_layout()
   local number, remedy = tonumber(layout), 'run `worker migrate` until it is complete'
   if number and number > tonumber(LAYOUT) then
-    remedy = 'use a version that has layout ' .. layout
+    remedy = 'upgrade to a version that has layout ' .. layout
   elseif number then
     remedy = 'stop all older workers and producers, then run `worker migrate`'
   end
