@@ -148,8 +148,8 @@ pub enum Command {
     /// Create a key for the secrets of jobs, or reseal all jobs with a new key.
     #[command(subcommand)]
     Key(Key),
-    /// Move the queue of an older version to the present layout of its keys, after all older workers
-    /// and producers were stopped; if it is cut off, run it again.
+    /// Move the queue of an older version to the present layout of its keys, after all older
+    /// workers and producers were stopped; if it is cut off, run it again.
     Migrate {
         /// Only show what would be moved, or why that cannot be done now.
         #[arg(long)]

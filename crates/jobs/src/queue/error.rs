@@ -181,8 +181,8 @@ pub enum QueueError {
     },
     /// The keys have a layout from which this version cannot move them.
     #[error(
-        "the keys of the queue have layout {layout}, which this version cannot move; move them with \
-         the version that came after theirs, or, if they are newer, use a newer version"
+        "the keys of the queue have layout {layout}, which this version cannot move; move them \
+         with the version that came after theirs, or, if they are newer, use a newer version"
     )]
     NotMovable {
         /// The layout in Redis.

@@ -1,5 +1,5 @@
-//! The former form of sealed documents, in which the job's id was authenticated in place of those of
-//! gateway and agent. Only the move of old keys reads it.
+//! The former form of sealed documents, in which the job's id was authenticated in place of those
+//! of gateway and agent. Only the move of old keys reads it.
 
 use secrecy::zeroize::Zeroizing;
 

@@ -1,7 +1,7 @@
 //! The move of a queue from an earlier layout of its keys to the present one.
 //!
-//! `migrate.lua` moves some jobs in each call, and each of them at once with all that belongs to it.
-//! While it is under way, the layout in Redis is one that all versions refuse.
+//! `migrate.lua` moves some jobs in each call, and each of them at once with all that belongs to
+//! it. While it is under way, the layout in Redis is one that all versions refuse.
 
 mod first_layout;
 
@@ -22,7 +22,8 @@ const AT_ONCE: usize = 50;
 const FIRST: &str = "1";
 const SECOND: &str = "2";
 const PRESENT: &str = "3";
-/// What the layout in Redis begins with while a move is under way, before the number of the old one.
+/// What the layout in Redis begins with while a move is under way, before the number of the old
+/// one.
 const MOVING: &str = "migrating from ";
 
 /// The layout of a queue's keys.
@@ -73,8 +74,8 @@ impl Queue {
     }
 
     /// Moves the queue to the present layout, in small steps. `progress` gets the number of jobs
-    /// that have been moved so far. If this ends before it is complete, nothing is lost, and another
-    /// call continues; until then workers and producers of all versions are refused.
+    /// that have been moved so far. If this ends before it is complete, nothing is lost, and
+    /// another call continues; until then workers and producers of all versions are refused.
     ///
     /// Refused with [`QueueError::OldWorkers`] while older workers may still run jobs, and with
     /// [`QueueError::Sealed`] if a key is missing that a document of layout 1 is sealed with.

@@ -121,9 +121,10 @@ const NAMES: &[(&str, &str)] = &[
     ("hour", "hour:"),
     ("rolled", "rolled"),
     // Of layouts 1 and 2, for migrate.lua. HASH per job: `job`, a MessagePack map; `payload`,
-    // `report`, `history`. STRING per subject with expiry: the order of its newest job and, after a
-    // space, the id of the job that was enqueued last. All jobs of a line were in its ZSET. ZSET per
-    // lane with expiry, of layout 1: agents that were cleaned up, by the order of the cleanup.
+    // `report`, `history`. STRING per subject with expiry: the order of its newest job and, after
+    // a space, the id of the job that was enqueued last. All jobs of a line were in its ZSET.
+    // ZSET per lane with expiry, of layout 1: agents that were cleaned up, by the order of the
+    // cleanup.
     ("old_job", "job:"),
     ("latest", "latest:"),
     ("gone", "gone:"),

@@ -21,8 +21,8 @@ struct Numbered {
     seq: u64,
 }
 
-/// The values of a job for `migrate.lua`: parts, heartbeats, fingerprint, and its document if it was
-/// sealed anew.
+/// The values of a job for `migrate.lua`: parts, heartbeats, fingerprint, and its document if it
+/// was sealed anew.
 type Recorded = (String, String, String, Vec<u8>);
 
 impl Queue {

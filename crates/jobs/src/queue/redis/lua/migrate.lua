@@ -1,30 +1,31 @@
--- Moves the keys of layout 1 or 2 to this layout, a part in each call. Each call moves whole jobs, and
--- leaves alone what has been moved, so calls may be repeated, and may stop at any time.
+-- Moves the keys of layout 1 or 2 to this layout, a part in each call. Each call moves whole
+-- jobs, and leaves alone what has been moved, so calls may be repeated, and may stop at any time.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 the part: `look`, which changes nothing; `begin`; `record`, for layout 1, which has no
 --       records: it makes those that jobs need which have not ended, given by their numbers;
 --       `agents` and `gateways`, which move what records need; the name of a state, which moves its
 --       jobs; `end`
 --       of `look` and `begin`: 2 how long (in ms) a worker counts as alive after its heartbeat
---       of `record`, per job: id, the parts of its document as letters, heartbeats by agent (JSON,
---       or empty), fingerprint of its connection or empty, its document as it is sealed now or empty
+--       of `record`, per job: id, the parts of its document as letters, heartbeats by agent
+--       (JSON, or empty), fingerprint of its connection or empty, its document as it is sealed
+--       now or empty
 --       of the parts after it: 2 where to go on, at first 0  3 how many
 --       of `end`: the ids of jobs that cannot be read, which are listed no more
 -- Returns of `look` and `begin` {the layout, or empty; `alive` if that keeps the keys from being
---   moved; workers that are alive; running jobs with a lease; ms until the last of the leases ends;
---   names of states and their numbers of jobs, flat}; of `agents`, `gateways` and states {where to
---   go on, or -1 at the end; number of jobs moved; ids of jobs that cannot be read, which stay where
---   they are}; of `record` and `end` nothing.
--- Cost  about 10 commands per job; of `agents` 5 for each agent, of `gateways` 5 for each gateway and
---   4 for each agent that was cleaned up in the last day; of `look`, `begin` and `end` 15.
+--   moved; workers that are alive; running jobs with a lease; ms until the last of the leases
+--   ends; names of states and their numbers of jobs, flat}; of `agents`, `gateways` and states
+--   {where to go on, or -1 at the end; number of jobs moved; ids of jobs that cannot be read,
+--   which stay where they are}; of `record` and `end` nothing.
+-- Cost  about 10 commands per job; of `agents` 5 for each agent, of `gateways` 5 for each gateway
+--   and 4 for each agent that was cleaned up in the last day; of `look`, `begin` and `end` 15.
 
 local BEGUN, VALUES = '^migrating from (%d+)', 5
 local part, place, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local layout = call('GET', K.layout) or ''
 local begun = layout:match(BEGUN)
 
--- Whether the old workers may still be there, and the numbers of jobs. Later times than these are of
--- a clock that was set back.
+-- Whether the old workers may still be there, and the numbers of jobs. Later times than these are
+-- of a clock that was set back.
 local LONGEST_LEASE = 300000
 local function look()
   local workers = call('ZRANGEBYSCORE', K.beats, NOW - place, NOW + place)
