@@ -1315,20 +1315,31 @@ local function begin()
   in_quotes, replaced, to_look_at, reconnected = {}, {}, 500, {}
 end
 
+-- The error for keys that this program does not know.
+local function of_other_layout()
+  local number, remedy = tonumber(layout), 'run `worker migrate` until it is complete'
+  if number and number > tonumber(LAYOUT) then
+    remedy = 'upgrade to a version that has layout ' .. layout
+  elseif number then
+    remedy = 'stop all older workers and producers, then run `worker migrate`'
+  end
+  return redis.error_reply(
+    'LAYOUT the keys of the queue have layout '
+      .. layout
+      .. ', and this program has layout '
+      .. LAYOUT
+      .. '; '
+      .. remedy
+  )
+end
+
 -- Runs a script, and writes what it has changed even if it fails half-way, so that everything it
--- did until then is complete.
-local function execute(main, writes)
+-- did until then is complete. Only the migration runs on `any_layout`.
+local function execute(main, writes, any_layout)
   begin()
   layout, numbers[K.seq], numbers[K.turn], numbers[K.token] =
     unpack(call('MGET', K.layout, K.seq, K.turn, K.token))
-  if layout and layout ~= LAYOUT then
-    return redis.error_reply(
-      'LAYOUT the keys of the queue have layout '
-        .. layout
-        .. ', and this program has layout '
-        .. LAYOUT
-    )
-  end
+  if layout and layout ~= LAYOUT and not any_layout then return of_other_layout() end
   local ok, answer = pcall(main)
   if writes then flush() end
   if ok then return answer end
@@ -1491,4 +1502,4 @@ return answer
 
 end
 
-return execute(main, true)
+return execute(main, true, false)

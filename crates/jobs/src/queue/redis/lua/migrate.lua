@@ -21,8 +21,7 @@
 
 local BEGUN, VALUES = '^migrating from (%d+)', 5
 local part, place, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local layout = call('GET', K.layout) or ''
-local begun = layout:match(BEGUN)
+local begun = (layout or ''):match(BEGUN)
 
 -- Whether the old workers may still be there, and the numbers of jobs. Later times than these are
 -- of a clock that was set back.
@@ -38,7 +37,7 @@ local function look()
   end
   -- Once it has begun, older workers are refused whatever they do.
   local alive = not begun and (#workers > 0 or leased > 0)
-  return { layout, alive and 'alive' or '', workers, leased, ends, numbered }
+  return { layout or '', alive and 'alive' or '', workers, leased, ends, numbered }
 end
 
 -- The keys that are not needed any more. They are removed when all that they held is written.
@@ -135,10 +134,18 @@ local function move_document(lane, id)
   old[#old + 1] = K.old_job .. id
 end
 
+-- A record of layout 2, which was a MessagePack map; nil if it is none.
+local function old_record(packed)
+  local ok, record = pcall(cmsgpack.unpack, packed or '')
+  return ok and type(record) == 'table' and type(record.seq) == 'number' and record or nil
+end
+
 local function move_agents()
   local cursor, found = unpack(call('HSCAN', K.agents, place, 'COUNT', count))
   for i = 1, #found, 2 do
-    local subject, record = found[i], unpacked(found[i + 1])
+    local subject, record = found[i], old_record(found[i + 1])
+    if record then save_agent(subject, record) end
+    record = agent_record(subject)
     move_subject(subject)
     for _, name in ipairs(READ) do
       move_document(subject:match('^[^/]*'), record and record[name])
@@ -169,7 +176,12 @@ end
 local function move_gateways()
   local rest, found = next_of_list(K.gateways)
   for _, lane in ipairs(found) do
-    local known = connection(lane)
+    local known = old_record(call('HGET', K.connections, lane))
+    if known then
+      known.at, known.subject = tonumber(known.at) or NOW, known.subject or lane .. '/connection'
+      save_connection(lane, known)
+    end
+    known = connection(lane)
     move_document(lane, known and known.document)
     record_deleted(lane)
     if call('EXISTS', K.heartbeats .. lane) == 1 then gateway(lane).synced = 1 end
@@ -221,6 +233,7 @@ local moves = { agents = move_agents, gateways = move_gateways }
 local rest = (moves[part] or move_jobs)()
 write_jobs()
 write_lines()
+write_records()
 unsaved, outs, documents, changed_lines = {}, {}, {}, {}
 for _, key in ipairs(old) do
   call('UNLINK', key)
