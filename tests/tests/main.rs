@@ -27,6 +27,7 @@ mod interop;
 mod killmatrix;
 mod metrics;
 mod migration;
+mod newest;
 mod no_harm;
 mod odd_agents;
 mod plan;

@@ -50,6 +50,13 @@ impl World {
         Ok(json!({ "ok": true, "agentId": owner.id, "workspace": owner.workspace, "file": file }))
     }
 
+    /// Removes a file without a call. Returns whether it was there.
+    pub(crate) fn remove_file(&mut self, agent: &str, name: &str) -> bool {
+        let Some(entry) = self.agent(agent) else { return false };
+        let folder = self.folder(agent, &entry);
+        self.disk.remove(&folder, name)
+    }
+
     /// Returns the agent that owns the files, and their folder.
     fn file_owner(&self, params: &Value) -> Result<Owner, Refusal> {
         let id = normalised_id(text(params, "agentId"));
