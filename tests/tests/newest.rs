@@ -26,7 +26,7 @@ mod sights;
 mod story;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -208,6 +208,10 @@ async fn check(scene: &Scene, seed: u64, before: &[Value], count: &mut Count) {
         }
     }
     let mut fates = BTreeMap::new();
+    let mut cancels = BTreeSet::new();
+    for story in scene.stories.values() {
+        cancels.extend(&story.lock().await.cancels);
+    }
     for (agent, story) in &scene.stories {
         let story: &Story = &*story.lock().await;
         for sent in &story.sent {
@@ -220,7 +224,7 @@ async fn check(scene: &Scene, seed: u64, before: &[Value], count: &mut Count) {
             }
         }
         let sight = Sight::of(&states[agent.gateway], &calls[agent.gateway], &agent.id());
-        let case = Case::new(story, &fates, &sight);
+        let case = Case::new(story, &fates, &cancels, &sight);
         if !case.is_clear() {
             count.unclear += 1;
             continue;
@@ -240,8 +244,19 @@ async fn check(scene: &Scene, seed: u64, before: &[Value], count: &mut Count) {
 
 /// Returns a story as text, one line for each document.
 fn tell(story: &Story, fates: &BTreeMap<Uuid, Fate>) -> String {
+    let place_of = |id| story.sent.iter().position(|sent| Some(sent.job) == id);
     let lines = story.sent.iter().enumerate().map(|(place, sent)| {
-        format!("  {place} {sent:?}\n      {:?}\n", fates[&sent.job])
+        let Fate { state, reason, code, superseded_by, runs, timeline, started_at, .. } =
+            &fates[&sent.job];
+        let by = superseded_by.map(|_| format!(" by {:?}", place_of(*superseded_by)));
+        let times = timeline.iter().fold(String::new(), |text, (state, at)| {
+            format!("{text} {state} {},", at % 1_000_000)
+        });
+        format!(
+            "  {place} {sent}: {state}{} {reason} {code} after {runs} runs, the last at {};{times}\n",
+            by.unwrap_or_default(),
+            started_at % 1_000_000,
+        )
     });
     lines.collect()
 }

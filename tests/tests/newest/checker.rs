@@ -64,8 +64,8 @@ pub struct Wanted {
     life_began: usize,
     /// The cleanups that wait until they are due, with their generations.
     waiting: BTreeMap<usize, Option<u64>>,
-    /// The documents that were overtaken before they came.
-    pub outdated: BTreeSet<usize>,
+    /// The documents that were overtaken before they came, each with the one that is newer.
+    pub outdated: BTreeMap<usize, Option<usize>>,
     /// Set if two facts fell in the same millisecond, so that their order is not known.
     pub is_unclear: bool,
     pub faults: Vec<String>,
@@ -93,11 +93,18 @@ impl Wanted {
                 _ => {}
             }
         }
-        facts.sort_by_key(|(at, place, fact)| (*at, *fact != Fact::Arrived, *place));
+        // A cleanup that waits lapses because of a document, in the same call.
+        let rank = |fact| match fact {
+            Fact::Arrived => 0,
+            Fact::Lapsed => 2,
+            _ => 1,
+        };
+        facts.sort_by_key(|(at, place, fact)| (*at, rank(*fact), *place));
         let mut wanted = Self::default();
         for pair in facts.windows(2) {
-            let both_arrived = pair.iter().all(|(_, _, fact)| *fact == Fact::Arrived);
-            wanted.is_unclear |= pair[0].0 == pair[1].0 && !both_arrived;
+            let is_known = pair.iter().all(|(_, _, fact)| *fact == Fact::Arrived)
+                || pair[1].2 == Fact::Lapsed && fates[&story.sent[pair[1].1].job].is("superseded");
+            wanted.is_unclear |= pair[0].0 == pair[1].0 && !is_known;
         }
         for (order, (at, place, fact)) in facts.into_iter().enumerate() {
             wanted.take(story, fact, Since { place, at, order });
@@ -159,19 +166,20 @@ impl Wanted {
 
     fn arrive(&mut self, story: &Story, since: Since) {
         let sent = &story.sent[since.place];
-        let highest = self.waiting.values().copied().flatten().max();
+        let waiting = self.waiting.iter().filter_map(|(place, number)| Some(((*number)?, *place)));
+        let highest = waiting.max();
         let generation = match (sent.generation, highest) {
-            (Some(own), Some(highest)) if own < highest => {
-                self.outdated.insert(since.place);
+            (Some(own), Some((highest, newer))) if own < highest => {
+                self.outdated.insert(since.place, Some(newer));
                 return;
             }
-            (None, Some(highest)) => Some(highest.max(self.generation.unwrap_or(0))),
+            (None, Some((highest, _))) => Some(highest.max(self.generation.unwrap_or(0))),
             (own, _) => own,
         };
         if sent.kind == Kind::Cleanup && sent.delayed {
             self.waiting.insert(since.place, generation);
         } else if !self.record(story, since, generation) {
-            self.outdated.insert(since.place);
+            self.outdated.insert(since.place, self.newest);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A history in plain types: what producers sent, and what the API shows of each job.
 
+use std::fmt;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -41,6 +43,29 @@ pub struct Sent {
     /// `true` if its job waits before the first run.
     pub delayed: bool,
     pub expires: bool,
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} m{:05}", self.kind, self.mark)?;
+        if let Some(generation) = self.generation {
+            write!(f, " generation {generation}")?;
+        }
+        let words = [
+            ("token", self.token),
+            ("bootstrap", self.force_bootstrap),
+            ("reset", self.reset),
+            ("wake", self.wake),
+            ("every", self.every),
+            ("model", self.model),
+            ("delayed", self.delayed),
+            ("expires", self.expires),
+        ];
+        for (word, _) in words.iter().filter(|(_, is_set)| *is_set) {
+            write!(f, " {word}")?;
+        }
+        self.bad.map_or(Ok(()), |bad| write!(f, " bad {bad:?}"))
+    }
 }
 
 /// The agents of a history, by gateway and number.
@@ -96,6 +121,11 @@ impl Fate {
                 .map(|entry| (text(&entry["state"]), entry["at_ms"].as_u64().unwrap_or_default()))
                 .collect(),
         }
+    }
+
+    /// Returns whether it is in a state.
+    pub fn is(&self, state: &str) -> bool {
+        self.state == state
     }
 
     /// Returns when it left a state for another one, for the first time.
