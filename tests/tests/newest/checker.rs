@@ -222,7 +222,11 @@ impl Wanted {
                 self.phase = Phase::Deleted;
                 self.clear();
             }
-            Phase::ToBeDeleted => self.before = Phase::Deleted,
+            // A newer cleanup waits, and no new life has begun in between.
+            Phase::ToBeDeleted if self.desired.is_none_or(|desired| desired.place < place) => {
+                self.before = Phase::Deleted;
+            }
+            Phase::ToBeDeleted => {}
             // A new life has begun already.
             Phase::Wanted => self.traces.retain(|trace| *trace >= self.life_began),
             Phase::Deleted => {}

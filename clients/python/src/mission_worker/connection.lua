@@ -25,6 +25,7 @@ local function name_keys(prefix)
     blocked = prefix .. ':blocked:',
     reconnected = prefix .. ':reconnected',
     agents = prefix .. ':agents',
+    deleted = prefix .. ':deleted',
     listed = prefix .. ':agents:',
     connections = prefix .. ':connections',
     group = prefix .. ':group:',
@@ -899,7 +900,11 @@ local function withdraw_document(job)
   if not record then return end
   local after = copy(record)
   if job.kind == 'cleanup' then
-    if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
+    if record.job == job.id and record.phase == 'deleting' then
+      after.phase = record.gone and 'deleted' or nil
+      after.seq, after.since, after.gone = tonumber(record.since or record.seq), nil, nil
+      if after.phase then call('ZADD', K.deleted, NOW, job.subject) end
+    end
   else
     for _, letter in ipairs({ 'f', 'r', 'w' }) do
       if record[letter] == job.id then after[letter] = nil end
@@ -1036,13 +1041,32 @@ end
 -- How many jobs a call frees at most.
 local FREED_AT_ONCE = 20
 
+-- Added to the time of a job that was tried because another one had succeeded, and was refused
+-- again: only another connection frees it.
+local TRIED = 1e13
+
+-- The jobs that the gateway of a lane had refused by that time, or `+inf`.
+local function refused_by(lane, by, most)
+  local key = K.blocked .. lane
+  if by == '+inf' then return call('ZRANGE', key, 0, most - 1) end
+  local ids = call('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
+  local rest, last = most - #ids, text(TRIED + tonumber(by))
+  if rest > 0 then
+    for _, id in ipairs(call('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
+      ids[#ids + 1] = id
+    end
+  end
+  return ids
+end
+
 -- Makes jobs ready that the gateway of a lane had refused by that time. Each of them is tried once
 -- for that, because it leaves the list. Returns how many were looked at.
 local function free_lane(lane, by, most)
-  local refused = call('ZRANGEBYSCORE', K.blocked .. lane, '-inf', by, 'LIMIT', 0, most)
+  local refused = refused_by(lane, by, most)
   for _, id in ipairs(refused) do
     local job = read(id)
     if job and job.state == 'blocked' then
+      job.reprobed = nil
       go(job, 'ready')
       offer(job.subject)
     else

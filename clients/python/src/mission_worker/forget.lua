@@ -894,7 +894,11 @@ local function withdraw_document(job)
   if not record then return end
   local after = copy(record)
   if job.kind == 'cleanup' then
-    if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
+    if record.job == job.id and record.phase == 'deleting' then
+      after.phase = record.gone and 'deleted' or nil
+      after.seq, after.since, after.gone = tonumber(record.since or record.seq), nil, nil
+      if after.phase then call('ZADD', K.deleted, NOW, job.subject) end
+    end
   else
     for _, letter in ipairs({ 'f', 'r', 'w' }) do
       if record[letter] == job.id then after[letter] = nil end

@@ -143,6 +143,10 @@ impl Model {
         let too_long = too_long.filter(|_| end.state.is_waiting() && job.cancel.is_none());
         if let Some(reason) = too_long {
             self.go(id, State::Dead, More { failure, ..More::reason(reason) });
+        } else if end.state == State::Done && self.is_overtaken(&job, used) {
+            let job = self.job(id);
+            (job.attempts, job.token) = (job.attempts - 1, None);
+            self.wait_again(id, State::Ready, More::default());
         } else if end.state.is_waiting() {
             self.wait_again(id, end.state, More { at: Some(at), failure, ..More::default() });
         } else {
@@ -184,15 +188,19 @@ impl Model {
     /// Applies the consequences of a run's end for other jobs.
     fn follow(&mut self, id: Uuid, end: &End, used: &Used) {
         let job = self.job(id);
-        job.freeable = job.state == State::Blocked && end.signal == "blocked" && !job.freed;
+        job.freeable = job.state == State::Blocked && end.signal == "blocked";
         let job = job.clone();
+        if end.state == State::Done {
+            self.observe(&job, used, end.applied());
+        }
         if job.state != State::Done {
             return;
         }
-        self.observe(&job, used, end.applied());
         if end.signal == "reached" {
             let freeable =
-                self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);
+                self.jobs.values().filter(|other| {
+                other.lane == job.lane && other.freeable && !other.freed
+            });
             for id in freeable.map(|job| job.id).collect::<Vec<_>>() {
                 self.job(id).freed = true;
                 self.go(id, State::Ready, More::default());
@@ -297,9 +305,13 @@ impl Model {
             (job.seq, job.rank, job.expires_at) = (seq, (job.priority, seq), None);
             let kind = job.kind;
             self.newest.entry(subject.clone()).or_insert(id);
-            self.latest.insert(subject, seq);
+            self.latest.insert(subject.clone(), seq);
             if kind == Kind::Cleanup {
                 self.job(id).generation = None;
+                self.record_agent(id).expect("the newest of its agent");
+            } else if self.records.agents.get(&subject).is_some_and(|agent| agent.phase.is_some()) {
+                let job = self.job(id);
+                (job.generation, job.parts) = (None, "tp".into());
                 self.record_agent(id).expect("the newest of its agent");
             }
         }

@@ -36,6 +36,7 @@ impl Model {
             *self.lane(lane) = Lane::default();
             let refused = self.jobs.values().filter(|job| job.lane == lane && job.freeable);
             for id in refused.map(|job| job.id).collect::<Vec<_>>() {
+                self.job(id).freed = false;
                 self.go(id, State::Ready, More::default());
             }
         }

@@ -23,6 +23,10 @@ pub(super) struct Agent {
     observed: Option<u64>,
     pub(super) phase: Option<&'static str>,
     deleted_at: Time,
+    /// While it is to be deleted: the number to which a cancellation returns, and whether it was
+    /// deleted already.
+    since: u64,
+    gone: bool,
     desired: Option<Uuid>,
     token: Option<Uuid>,
     owed: BTreeMap<char, Uuid>,
@@ -35,6 +39,11 @@ pub(super) struct Connection {
     pub(super) seq: u64,
     pub(super) document: Uuid,
     pub(super) fingerprint: &'static str,
+}
+
+/// Returns the number of a heartbeat as the queue keeps it.
+fn number_of(heartbeat: &str) -> u64 {
+    heartbeat.split_once(' ').map_or(0, |(number, _)| number.parse().unwrap())
 }
 
 /// All records, by subject, lane, and lane with agent.
@@ -51,6 +60,8 @@ pub(super) struct Records {
 pub(super) struct Used {
     pub(super) seq: Option<u64>,
     pub(super) owed: BTreeMap<char, Uuid>,
+    /// The number of the newest heartbeat-sync.
+    pub(super) synced: u64,
 }
 
 impl Used {
@@ -60,12 +71,15 @@ impl Used {
         record.map_or_else(Self::default, |record| Self {
             seq: Some(record.seq),
             owed: record.owed(),
+            synced: number_of(&raw.heartbeat),
         })
     }
 
     /// Returns the letters and ids of what was owed, as `ack.lua` takes them.
     pub(super) fn carried(&self) -> String {
-        self.owed.iter().fold(String::new(), |text, (letter, id)| format!("{text}{letter}{id}"))
+        let owed = self.owed.iter().map(|(letter, id)| format!("{letter}{id}"));
+        let synced = (self.synced > 0).then(|| format!("h{}", self.synced));
+        owed.chain(synced).collect()
     }
 }
 
@@ -126,6 +140,10 @@ impl Model {
         }
         let mut record = Agent { generation, seq: job.seq, job: id, ..before.clone() };
         if job.kind == Kind::Cleanup {
+            if before.phase != Some("deleting") {
+                record.since = before.seq;
+            }
+            record.gone |= before.phase == Some("deleted");
             record.phase = Some("deleting");
         } else {
             if before.phase.is_some() {
@@ -148,6 +166,7 @@ impl Model {
         self.records.agents.get(&job.subject).map_or_else(Used::default, |record| Used {
             seq: Some(record.seq),
             owed: record.owed.clone(),
+            synced: number_of(&self.heartbeat_and_connection(job).0),
         })
     }
 
@@ -194,15 +213,29 @@ impl Model {
             };
             let agent = job.subject.split_once('/').expect("an agent's subject").1.to_owned();
             self.records.heartbeats.remove(&(job.lane, agent));
+        } else if record.phase == Some("deleting") && record.since < seq {
+            let Agent { generation, seq, job, since, .. } = *record;
+            let phase = Some("deleting");
+            *record = Agent { generation, seq, job, since, phase, gone: true, ..Agent::default() };
         }
+    }
+
+    /// Returns whether a heartbeat-sync has come while this job ran.
+    pub(super) fn is_overtaken(&self, job: &Job, used: &Used) -> bool {
+        let provisions = matches!(job.kind, Kind::Provision | Kind::ProvisionMain);
+        let record = self.records.agents.get(&job.subject).filter(|_| provisions);
+        let newest = number_of(&self.heartbeat_and_connection(job).0);
+        used.seq.is_some() && record.is_some_and(|record| newest > record.seq.max(used.synced))
     }
 
     /// Applies the cancellation of a job to the records.
     pub(super) fn withdraw(&mut self, job: &Job) {
+        let now = self.now;
         let Some(record) = self.records.agents.get_mut(&job.subject) else { return };
         if job.kind == Kind::Cleanup {
             if record.job == job.id && record.phase == Some("deleting") {
-                record.phase = None;
+                record.phase = record.gone.then_some("deleted");
+                (record.seq, record.gone, record.deleted_at) = (record.since, false, now);
             }
         } else {
             record.owed.retain(|letter, id| *letter == 'p' || *id != job.id);
@@ -239,6 +272,9 @@ impl Model {
             add("generation", record.generation.map(|number| number.to_string()));
             add("observed", record.observed.map(|seq| seq.to_string()));
             add("phase", record.phase.map(str::to_owned));
+            let is_deleting = record.phase == Some("deleting");
+            add("since", is_deleting.then(|| record.since.to_string()));
+            add("gone", record.gone.then(|| "yes".to_owned()));
             add("desired", record.desired.map(|id| id.to_string()));
             add("token", record.token.map(|id| id.to_string()));
             for letter in "frwp".chars() {

@@ -50,8 +50,21 @@ local paused = redis.call('HKEYS', KEYS[1] .. ':paused')
 table.sort(paused)
 show('paused', table.concat(paused, ' '))
 
-local FIELDS_OF_AGENTS =
-  { 'seq', 'job', 'generation', 'observed', 'phase', 'desired', 'token', 'f', 'r', 'w', 'p' }
+local FIELDS_OF_AGENTS = {
+  'seq',
+  'job',
+  'generation',
+  'observed',
+  'phase',
+  'since',
+  'gone',
+  'desired',
+  'token',
+  'f',
+  'r',
+  'w',
+  'p',
+}
 local function record_text(name, record, fields)
   local parts = { name }
   for _, field in ipairs(fields) do
@@ -62,22 +75,23 @@ end
 -- A number of which 0 stands for none, and others are 1 more.
 local function optional(number) return number > 0 and number - 1 or nil end
 local function agent_of_text(packed)
-  local seq, generation, observed, phase = struct.unpack('<I6I8I6B', packed)
+  local seq, generation, observed, phase, since = struct.unpack('<I6I8I6BI6', packed)
   local record = { seq = seq, generation = optional(generation) }
   record.observed = observed > 0 and observed or nil
-  record.phase = ({ 'deleting', 'deleted' })[phase]
-  for letter, id in packed:sub(22):gmatch('(%l)(' .. ('.'):rep(36) .. ')') do
+  record.phase = ({ 'deleting', 'deleted', 'deleting' })[phase]
+  record.since, record.gone = since > 0 and since or nil, phase == 3 and 'yes' or nil
+  for letter, id in packed:sub(28):gmatch('(%l)(' .. ('.'):rep(36) .. ')') do
     record[({ j = 'job', d = 'desired', t = 'token' })[letter] or letter] = id
   end
   return record
 end
 local function connection_of_text(packed)
-  local seq, revision = struct.unpack('<I6I8I6', packed)
-  local fingerprint = packed:match('^%x*', 57)
+  local seq, revision = struct.unpack('<I6I8I6I6', packed)
+  local fingerprint = packed:match('^%x*', 63)
   return {
     seq = seq,
     revision = optional(revision),
-    document = packed:sub(21, 56),
+    document = packed:sub(27, 62),
     fingerprint = fingerprint ~= '' and fingerprint or nil,
   }
 end

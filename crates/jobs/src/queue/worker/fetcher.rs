@@ -194,7 +194,8 @@ fn read(
         let claimed = Claimed::read(&raw, loaded, keyring);
         // A run that calls no gateway proves nothing of the agent.
         let proves = claimed.as_ref().is_ok_and(|claimed| claimed.job.gateway().is_some());
-        let used = raw.record().filter(|_| proves).map(UsedRecord::from);
+        let used = raw.record().filter(|_| proves);
+        let used = used.map(|record| UsedRecord::new(&record, &raw.heartbeat));
         let job = LeasedJob { lease: (raw.id.clone(), token), attempt, used };
         match (claimed, &mut one) {
             (Ok(claimed), None) => one = Some(claimed),

@@ -41,14 +41,17 @@ pub(crate) struct LeasedJob {
 pub(crate) struct UsedRecord {
     /// The number of the record.
     pub(crate) seq: u64,
-    /// The owed parts: letters with the ids of the jobs that asked for them.
+    /// The owed parts: letters with the ids of the jobs that asked for them, and `h` with the number
+    /// of the newest heartbeat-sync.
     pub(crate) owed: String,
 }
 
-impl From<AgentRecord> for UsedRecord {
-    fn from(record: AgentRecord) -> Self {
+impl UsedRecord {
+    /// Returns the part of a record that was claimed together with this heartbeat.
+    pub(crate) fn new(record: &AgentRecord, heartbeat: &str) -> Self {
         let owed = record.owed().into_iter().map(|(letter, id)| format!("{letter}{id}"));
-        Self { seq: record.seq, owed: owed.collect() }
+        let synced = heartbeat.split_once(' ').map(|(seq, _)| format!("h{seq}"));
+        Self { seq: record.seq, owed: owed.chain(synced).collect() }
     }
 }
 

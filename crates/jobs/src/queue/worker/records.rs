@@ -61,14 +61,14 @@ pub(crate) enum Phase {
 impl AgentRecord {
     /// Reads a record. Returns none if there is none, or if it cannot be read.
     pub(crate) fn read(packed: &[u8]) -> Option<Self> {
-        let (numbers, parts) = packed.split_at_checked(21)?;
+        let (numbers, parts) = packed.split_at_checked(27)?;
         let mut record = Self {
             seq: number(&numbers[..6]),
             generation: number(&numbers[6..14]).checked_sub(1),
             observed: Some(number(&numbers[14..20])).filter(|seq| *seq > 0),
             phase: match numbers[20] {
                 0 => None,
-                1 => Some(Phase::Deleting),
+                1 | 3 => Some(Phase::Deleting),
                 2 => Some(Phase::Deleted),
                 _ => return None,
             },
@@ -126,7 +126,7 @@ pub(crate) struct ConnectionRecord {
 impl ConnectionRecord {
     /// Reads a record. Returns none if it cannot be read.
     pub(crate) fn read(packed: &[u8]) -> Option<Self> {
-        let (numbers, rest) = packed.split_at_checked(20)?;
+        let (numbers, rest) = packed.split_at_checked(26)?;
         let (document, rest) = rest.split_at_checked(ID_LENGTH)?;
         let (_fingerprint, subject) = str::from_utf8(rest).ok()?.split_once('|')?;
         Some(Self {

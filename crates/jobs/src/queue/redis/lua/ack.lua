@@ -6,7 +6,8 @@
 --       history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
 --       blocked, busy, restarting, unreachable or nothing, and how long to leave it alone, in ms;
 --       the gateway as the document describes it, and its own description (JSON, or empty); the
---       number of the agent's record that the run used or empty, and what it owed: letters with ids;
+--       number of the agent's record that the run used or empty, and what it owed: letters with ids,
+--       and `h` with the number of the heartbeat that it used;
 --       what the run has applied to the agent (JSON, or empty)
 -- Returns per job its new state, `lost` if the lease belongs to another worker now, or `refused`.
 --   Repeating an ack changes nothing.
@@ -70,7 +71,8 @@ end
 local function free_blocked(lane)
   local most = math.min(FREED, still_to_free, gateway(lane).blocked or 0)
   if most == 0 then return end
-  for _, id in ipairs(call('ZRANGE', K.blocked .. lane, 0, most - 1)) do
+  local untried = call('ZRANGEBYSCORE', K.blocked .. lane, 0, '(' .. text(TRIED), 'LIMIT', 0, most)
+  for _, id in ipairs(untried) do
     still_to_free = still_to_free - 1
     local job = read(id)
     if job and job.state == 'blocked' then
@@ -129,6 +131,16 @@ local function describe(known, i)
   if facts ~= '' then known.facts = facts end
 end
 
+-- Whether a heartbeat-sync has come while a provisioning of its agent ran, which can have undone what
+-- the sync wrote.
+local function is_overtaken(lane, subject, i)
+  local record = ARGV[i + 13] ~= '' and gateway(lane).synced and agent_record(subject)
+  if not record then return false end
+  local kept = call('HGET', K.heartbeats .. lane, agent_of(subject))
+  local newest, used = kept and kept:match('^%d+'), ARGV[i + 14]:match('h(%d+)')
+  return (tonumber(newest) or 0) > math.max(record.seq, tonumber(used) or 0)
+end
+
 -- A run that is done has proven what the record of its agent said.
 local function prove(job, i)
   if ARGV[i + 13] == '' then return end
@@ -151,6 +163,7 @@ local function complete_plain(i, id, head)
   local lane, subject = head:sub(FIXED + 1, FIXED + length), head:sub(FIXED + 1, bar - 1)
   local known = gateway(lane)
   if known.failures or known.held_until or known.away_since or known.blocked then return false end
+  if is_overtaken(lane, subject, i) then return false end
 
   pass_on(id, token, flags, started, head:sub(UNCHANGED), kind, subject)
   local one = { id = id, kind = kind, lane = lane, subject = subject, runs = 1, worker = worker }
@@ -208,7 +221,10 @@ local function settle(i)
   end
   if to == 'done' or FAILING[to] and to ~= 'snoozed' then note_end(known, to) end
 
-  if WAITING[to] then
+  if to == 'done' and job.kind ~= 'cleanup' and is_overtaken(job.lane, job.subject, i) then
+    job.attempts, job.token = job.attempts - 1, nil
+    wait_again(job, 'ready', NOW)
+  elseif WAITING[to] then
     wait_again(job, to, NOW + delay, failure)
   else
     go(job, to, NOW, {
@@ -216,11 +232,11 @@ local function settle(i)
       reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil,
     })
   end
-  if job.state == 'blocked' and learnt == 'blocked' and not job.reprobed then
-    call('ZADD', K.blocked .. job.lane, NOW, id)
+  if job.state == 'blocked' and learnt == 'blocked' then
+    call('ZADD', K.blocked .. job.lane, (job.reprobed and TRIED or 0) + NOW, id)
   end
   leave(job)
-  if job.state == 'done' then prove(job, i) end
+  if to == 'done' then prove(job, i) end
   if job.state == 'done' and learnt == 'reached' then free_blocked(job.lane) end
   -- Idle workers have to look again, to know when this one is due.
   if WAITING[job.state] then wake() end

@@ -112,6 +112,9 @@ local function record_agent(job)
       record[part] = before[part]
     end
     record.phase = 'deleting'
+    -- What it returns to then.
+    record.since = before.phase == 'deleting' and before.since or before.seq
+    record.gone = before.gone or before.phase == 'deleted' or nil
   else
     if before.phase then
       before, record.observed = {}, nil
@@ -189,8 +192,8 @@ local function observe_at_once(job, seq, carried)
   local at = carried:find('w', 1, true)
   if at and carried:find(job.id, at, true) ~= at + 1 then return false end
   if length > 0 and packed:sub(-length) ~= carried then return false end
-  local newest, generation, _, phase = struct.unpack(AGENT, packed)
-  packed_agents[subject] = struct.pack(AGENT, newest, generation, seq, phase)
+  local newest, generation, _, phase, since = struct.unpack(AGENT, packed)
+  packed_agents[subject] = struct.pack(AGENT, newest, generation, seq, phase, since)
     .. packed:sub(PARTS_FROM, -length - 1)
   changed_agents[subject] = true
   return true
@@ -219,6 +222,16 @@ local function observe(job, seq, carried)
     )
     call('HDEL', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
     call('ZADD', K.deleted, NOW, job.subject)
+  elseif record.phase == 'deleting' and (record.since or record.seq) < seq then
+    -- A newer cleanup waits, but there is nothing left to return to if it is cancelled.
+    replace_agent(job.lane, job.subject, {
+      generation = record.generation,
+      seq = record.seq,
+      job = record.job,
+      phase = 'deleting',
+      since = record.since,
+      gone = true,
+    })
   end
 end
 
@@ -229,7 +242,11 @@ local function withdraw_document(job)
   if not record then return end
   local after = copy(record)
   if job.kind == 'cleanup' then
-    if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
+    if record.job == job.id and record.phase == 'deleting' then
+      after.phase = record.gone and 'deleted' or nil
+      after.seq, after.since, after.gone = record.since or record.seq, nil, nil
+      if after.phase then call('ZADD', K.deleted, NOW, job.subject) end
+    end
   else
     for _, letter in ipairs({ 'f', 'r', 'w' }) do
       if record[letter] == job.id then after[letter] = nil end

@@ -33,6 +33,12 @@ if from == 'dead' then
     -- A person decides: it counts as the newest of its agent, whatever its generation.
     job.generation = nil
     record_agent(job)
+  elseif (agent_record(job.subject) or {}).phase then
+    -- Its agent is to be deleted, or is: a new life begins with the job's own document. What it
+    -- asked for once went with the life before.
+    job.generation, job.parts = nil, 'tp'
+    record_agent(job)
+    job.parts = nil
   end
   go(job, 'ready', NOW, { by = by })
   join_line(job)
