@@ -190,6 +190,12 @@ impl Model {
         let job = self.job(id);
         job.freeable = job.state == State::Blocked && end.signal == "blocked";
         let job = job.clone();
+        let known = self.records.connections.get(&job.lane);
+        if job.freeable && known.is_some_and(|known| Some(known.changed) >= job.started_at) {
+            // It has run with a connection that is not the gateway's any more.
+            self.job(id).freed = false;
+            self.go(id, State::Ready, More::default());
+        }
         if end.state == State::Done {
             self.observe(&job, used, end.applied());
         }

@@ -22,8 +22,11 @@ impl Model {
         }
         if new.fingerprint.is_empty() {
             new.fingerprint = before.fingerprint;
-        } else if new.fingerprint != before.fingerprint {
+        }
+        new.changed = before.changed;
+        if new.fingerprint != before.fingerprint {
             self.reconnected.insert(lane);
+            new.changed = self.now;
         }
         self.records.connections.insert(lane, new);
         true
@@ -50,6 +53,7 @@ impl Model {
             seq: self.number(),
             document,
             fingerprint: put.fingerprint,
+            ..Connection::default()
         };
         let is_new = !self.records.connections.contains_key(&lane);
         let result = match self.connect(lane, connection) {

@@ -39,6 +39,8 @@ pub(super) struct Connection {
     pub(super) seq: u64,
     pub(super) document: Uuid,
     pub(super) fingerprint: &'static str,
+    /// The time when it became another one.
+    pub(super) changed: Time,
 }
 
 /// Returns the number of a heartbeat as the queue keeps it.
@@ -93,6 +95,7 @@ impl Model {
                 seq: job.seq,
                 document: id,
                 fingerprint: job.fingerprint,
+                ..Connection::default()
             };
             self.connect(job.lane, connection);
         }

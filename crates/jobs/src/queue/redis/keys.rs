@@ -69,7 +69,8 @@ const NAMES: &[(&str, &str)] = &[
     ("remembered", "remembered"),
     ("listed", "agents:"),
     // HASH: per lane the record of a gateway's connection, which is binary: revision, seq, the
-    // document that has it and its subject, at (the time when it came, as text), and fingerprint.
+    // document that has it and its subject, at (the time when it came), fingerprint, and changed (the
+    // time when that became another one).
     ("connections", "connections"),
     // HASH per lane: by agent the newest heartbeat of a heartbeat-sync, as the number of its job, a
     // space, and JSON.

@@ -222,7 +222,8 @@ local function settle(i)
   if to == 'done' or FAILING[to] and to ~= 'snoozed' then note_end(known, to) end
 
   if to == 'done' and job.kind ~= 'cleanup' and is_overtaken(job.lane, job.subject, i) then
-    job.attempts, job.token = job.attempts - 1, nil
+    -- Another state is wanted now, so that what was written counts no more.
+    job.attempts, job.token, job.effects = job.attempts - 1, nil, nil
     wait_again(job, 'ready', NOW)
   elseif WAITING[to] then
     wait_again(job, to, NOW + delay, failure)
@@ -232,7 +233,10 @@ local function settle(i)
       reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil,
     })
   end
-  if job.state == 'blocked' and learnt == 'blocked' then
+  if job.state == 'blocked' and learnt == 'blocked' and has_reconnected(job) then
+    job.reprobed = nil
+    go(job, 'ready')
+  elseif job.state == 'blocked' and learnt == 'blocked' then
     call('ZADD', K.blocked .. job.lane, (job.reprobed and TRIED or 0) + NOW, id)
   end
   leave(job)

@@ -21,6 +21,12 @@ local function refused_by(lane, by, most)
   return ids
 end
 
+-- Whether a job has run with a connection that is not the gateway's any more.
+local function has_reconnected(job)
+  local known = connection(job.lane)
+  return known and (known.changed or 0) >= (job.started_at or 0)
+end
+
 -- Makes jobs ready that the gateway of a lane had refused by that time. Each of them is tried once
 -- for that, because it leaves the list. Returns how many were looked at.
 local function free_lane(lane, by, most)

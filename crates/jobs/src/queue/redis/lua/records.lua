@@ -81,6 +81,7 @@ local function record_connection(job, fingerprint)
   then
     return false
   end
+  local is_other = fingerprint and fingerprint ~= before.fingerprint
   save_connection(job.lane, {
     revision = revision,
     seq = job.seq,
@@ -88,9 +89,10 @@ local function record_connection(job, fingerprint)
     subject = job.subject,
     at = NOW,
     fingerprint = fingerprint or before.fingerprint,
+    changed = is_other and NOW or before.changed,
   })
   if before.document then release_document(job.lane, before.subject, before.document) end
-  if fingerprint and fingerprint ~= before.fingerprint then reconnected[job.lane] = true end
+  if is_other then reconnected[job.lane] = true end
   return true
 end
 
