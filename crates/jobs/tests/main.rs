@@ -19,6 +19,7 @@ mod merging;
 mod migration;
 mod operators;
 mod outcomes;
+mod overtaken;
 mod pausing;
 mod producers;
 mod readiness;
