@@ -59,7 +59,7 @@ const AGENTS: usize = 6;
 const FOREIGN: &str = "gardener";
 /// The maximum time until everything is quiet.
 const PATIENCE: Duration = Duration::from_secs(90);
-const HISTORIES: u64 = 12;
+const HISTORIES: u64 = 10;
 const AT_ONCE: usize = 3;
 
 #[derive(Default)]

@@ -43,9 +43,11 @@ impl Disk {
         files
     }
 
-    /// Removes a file. Returns whether it was there.
-    pub(crate) fn remove(&mut self, folder: &str, name: &str) -> bool {
-        self.folders.get_mut(folder).is_some_and(|(_, files)| files.remove(name).is_some())
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&mut self, folder: &str, name: &str) {
+        if let Some((_, files)) = self.folders.get_mut(folder) {
+            files.remove(name);
+        }
     }
 
     /// Moves a folder and everything below it to the trash. Returns the paths of the non-empty

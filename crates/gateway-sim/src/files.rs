@@ -50,11 +50,12 @@ impl World {
         Ok(json!({ "ok": true, "agentId": owner.id, "workspace": owner.workspace, "file": file }))
     }
 
-    /// Removes a file without a call. Returns whether it was there.
-    pub(crate) fn remove_file(&mut self, agent: &str, name: &str) -> bool {
-        let Some(entry) = self.agent(agent) else { return false };
-        let folder = self.folder(agent, &entry);
-        self.disk.remove(&folder, name)
+    /// Removes a file without a call, if it is there.
+    pub(crate) fn remove_file(&mut self, agent: &str, name: &str) {
+        if let Some(entry) = self.agent(agent) {
+            let folder = self.folder(agent, &entry);
+            self.disk.remove(&folder, name);
+        }
     }
 
     /// Returns the agent that owns the files, and their folder.

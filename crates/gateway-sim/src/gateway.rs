@@ -99,10 +99,9 @@ impl Gateway {
         self.shared.edit(&mut inner, patch);
     }
 
-    /// Removes a file from the folder of an agent, as the agent itself can. Returns whether it was
-    /// there.
-    pub fn remove_file(&self, agent: &str, name: &str) -> bool {
-        self.shared.lock().world.remove_file(agent, name)
+    /// Removes a file from the folder of an agent, as the agent itself can, if it is there.
+    pub fn remove_file(&self, agent: &str, name: &str) {
+        self.shared.lock().world.remove_file(agent, name);
     }
 
     /// Returns the calls so far, in order. `connect` does not count.

@@ -82,9 +82,7 @@ impl Wanted {
             if is_cleanup && sent.delayed {
                 let due = fate.change("scheduled", "ready");
                 let lapsed = fate.timeline.get(1).map_or(0, |(_, at)| *at);
-                facts.push(
-                    due.map_or((lapsed, place, Fact::Lapsed), |at| (at, place, Fact::Due)),
-                );
+                facts.push(due.map_or((lapsed, place, Fact::Lapsed), |at| (at, place, Fact::Due)));
             }
             facts.extend(fate.change("dead", "ready").map(|at| (at, place, Fact::Retried)));
             match fate.state.as_str() {
@@ -226,10 +224,9 @@ impl Wanted {
             Phase::ToBeDeleted if self.desired.is_none_or(|desired| desired.place < place) => {
                 self.before = Phase::Deleted;
             }
-            Phase::ToBeDeleted => {}
             // A new life has begun already.
             Phase::Wanted => self.traces.retain(|trace| *trace >= self.life_began),
-            Phase::Deleted => {}
+            Phase::ToBeDeleted | Phase::Deleted => {}
         }
     }
 

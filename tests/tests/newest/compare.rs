@@ -111,9 +111,7 @@ impl<'a> Case<'a> {
                 _ => false,
             },
             "blocked" => match fate.code.as_str() {
-                "auth_token_unknown" => {
-                    wanted.token.is_none() && sent.kind == Kind::Provision
-                }
+                "auth_token_unknown" => wanted.token.is_none() && sent.kind == Kind::Provision,
                 "gateway_config_invalid" => {
                     desired.is_some_and(|desired| desired.bad == Some(Bad::Heartbeat))
                 }
@@ -213,10 +211,11 @@ impl<'a> Case<'a> {
         let (asked, found) = (asked.get("model"), self.sight.heartbeat.get("model"));
         // A key that nobody wants is removed if the run that has set it was done. A sync removes
         // none.
-        let can_be_left = is_sync || self.wanted.traces.iter().any(|place| {
-            let sent = self.sent(*place);
-            sent.model && (sent.kind == Kind::Sync || self.fate(*place).state != "done")
-        });
+        let can_be_left = is_sync
+            || self.wanted.traces.iter().any(|place| {
+                let sent = self.sent(*place);
+                sent.model && (sent.kind == Kind::Sync || self.fate(*place).state != "done")
+            });
         let is_right = asked == found || asked.is_none() && can_be_left;
         self.check(is_right, &format!("its heartbeat has the model {found:?}, not {asked:?}"));
     }

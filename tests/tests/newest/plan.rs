@@ -240,7 +240,7 @@ pub fn document(parcel: &Parcel, agent: Agent, address: &Address) -> Value {
 
 fn provisioning(document: &mut Value, sent: &Sent) {
     document["board"] = json!({ "id": Uuid::from_u128(1), "name": "Launch" });
-    let action = if sent.token && sent.mark % 2 == 0 { "provision" } else { "update" };
+    let action = if sent.token && sent.mark.is_multiple_of(2) { "provision" } else { "update" };
     document["options"] = json!({
         "action": action, "force_bootstrap": sent.force_bootstrap, "reset_session": sent.reset,
     });

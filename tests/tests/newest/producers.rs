@@ -141,7 +141,7 @@ async fn retry(scene: &Scene, agent: Agent) {
         let job = again(|| queue.get(sent.job)).await.unwrap();
         if job.is_some_and(|job| job.state == State::Dead) {
             let path = format!("/api/v1/jobs/{}/retry", sent.job);
-            if sent.mark % 2 == 0 {
+            if sent.mark.is_multiple_of(2) {
                 let body = json!({ "force": true, "reason": "try" });
                 scene.server.post(&path, &[&scene.server.bearer()], &body).await;
             } else {

@@ -6,11 +6,11 @@ use mission_gateway_sim::Call;
 use serde_json::Value;
 
 /// The files that are written once, or belong to the agent, so that older texts stay.
-const WRITTEN_ONCE: [&str; 5] =
-    ["SELF.md", "USER.md", "MEMORY.md", "TASK_SOUL.md", "BOOTSTRAP.md"];
+const WRITTEN_ONCE: [&str; 5] = ["SELF.md", "USER.md", "MEMORY.md", "TASK_SOUL.md", "BOOTSTRAP.md"];
 
 /// An agent on its gateway.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that can be seen")]
 pub struct Sight {
     /// `true` if the config has an entry of it.
     pub exists: bool,

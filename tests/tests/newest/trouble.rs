@@ -103,8 +103,7 @@ impl Trouble {
     async fn change_connection(&mut self, gateway: usize) {
         let (revision, is_wrong) = self.revisions[gateway];
         self.revisions[gateway] = (revision + 1, !is_wrong);
-        let token =
-            if is_wrong { GATEWAY_TOKEN.to_owned() } else { format!("wrong-{revision}") };
+        let token = if is_wrong { GATEWAY_TOKEN.to_owned() } else { format!("wrong-{revision}") };
         self.put(gateway, &token, revision + 1).await;
     }
 
@@ -118,20 +117,17 @@ impl Trouble {
     async fn pause(&mut self) {
         let queue = &self.scene.server.queue;
         let by = person();
-        match self.paused.take() {
-            Some(scope) => {
-                again(|| queue.resume(&scope, &by, "")).await.unwrap();
-            }
-            None => {
-                let scope = if self.random.random_bool(0.5) {
-                    PauseScope::All
-                } else {
-                    PauseScope::Gateway(self.scene.addresses[0].id)
-                };
-                again(|| queue.pause(&scope, &by, "")).await.unwrap();
-                self.paused = Some(scope);
-            }
+        if let Some(scope) = self.paused.take() {
+            again(|| queue.resume(&scope, &by, "")).await.unwrap();
+            return;
         }
+        let scope = if self.random.random_bool(0.5) {
+            PauseScope::All
+        } else {
+            PauseScope::Gateway(self.scene.addresses[0].id)
+        };
+        again(|| queue.pause(&scope, &by, "")).await.unwrap();
+        self.paused = Some(scope);
     }
 
     async fn repair(&mut self) {

@@ -203,10 +203,10 @@ impl Model {
             return;
         }
         if end.signal == "reached" {
-            let freeable =
-                self.jobs.values().filter(|other| {
-                other.lane == job.lane && other.freeable && !other.freed
-            });
+            let freeable = self
+                .jobs
+                .values()
+                .filter(|other| other.lane == job.lane && other.freeable && !other.freed);
             for id in freeable.map(|job| job.id).collect::<Vec<_>>() {
                 self.job(id).freed = true;
                 self.go(id, State::Ready, More::default());
