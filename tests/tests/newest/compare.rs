@@ -211,11 +211,14 @@ impl<'a> Case<'a> {
         let (asked, found) = (asked.get("model"), self.sight.heartbeat.get("model"));
         // A key that nobody wants is removed if the run that has set it was done. A sync removes
         // none.
-        let can_be_left = is_sync
-            || self.wanted.traces.iter().any(|place| {
-                let sent = self.sent(*place);
-                sent.model && (sent.kind == Kind::Sync || self.fate(*place).state != "done")
-            });
+        let is_left = |place: usize| {
+            let (sent, fate) = (self.sent(place), self.fate(place));
+            let is_trace = self.wanted.traces.contains(&place);
+            let is_late_sync = sent.kind == Kind::Sync && fate.ended_at() >= since.at;
+            sent.model
+                && (is_late_sync || is_trace && (sent.kind == Kind::Sync || fate.state != "done"))
+        };
+        let can_be_left = is_sync || (0..self.story.sent.len()).any(is_left);
         let is_right = asked == found || asked.is_none() && can_be_left;
         self.check(is_right, &format!("its heartbeat has the model {found:?}, not {asked:?}"));
     }
