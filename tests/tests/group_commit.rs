@@ -116,6 +116,28 @@ async fn a_run_with_an_invalid_change_is_refused_alone() {
 }
 
 #[tokio::test]
+async fn an_invalid_change_beside_it_does_not_keep_a_key_from_being_removed() {
+    for profile in ["2026.2.9", "2026.3.13", "2026.9.6"] {
+        let options = json!({ "restarts": false, "patches_per_minute": 100 });
+        let gateway = gateway(profile, options).await;
+        let applier = applier();
+        let mut ada = documents::provision(&gateway.url(), "Ada");
+        ada["agent"]["heartbeat_config"] = json!({ "every": "5m", "model": "small" });
+        let before = applier.apply("1", &job(&ada), &Arc::default()).await;
+        report(&before.outcome);
+        ada["agent"]["heartbeat_config"] = json!({ "every": "5m" });
+        let Job::Provision(mut ada) = job(&ada) else { panic!("a provisioning") };
+        ada.applied = before.applied;
+        let mut nonsense = documents::provision(&gateway.url(), "Nonsense");
+        nonsense["agent"]["heartbeat_config"] = json!({ "every": "now and then" });
+        let outcomes = apply(&applier, &[Job::Provision(ada), job(&nonsense)]).await;
+        report(&outcomes[0]);
+        assert_eq!(outcomes[1].name(), "blocked", "{profile}");
+        assert!(!gateway.state()["config"].to_string().contains("small"), "{profile}");
+    }
+}
+
+#[tokio::test]
 async fn the_changes_of_a_run_that_is_stopped_are_written_again() {
     let gateway = gateway("2026.2.9", json!({ "restarts": false })).await;
     let applier = Arc::new(applier());

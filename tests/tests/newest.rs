@@ -183,6 +183,11 @@ async fn play(seed: u64) -> Count {
     check(&scene, seed, &before, &mut count).await;
     if !count.faults.is_empty() && std::env::var("MISSION_NEWEST_KEEP").is_ok() {
         println!("{}", scene.server.log());
+        for gateway in &scene.gateways {
+            for call in gateway.calls().iter().filter(|call| call.method == "config.patch") {
+                println!("{} {} {:?} {}", call.at_ms, call.ok, call.error, call.params);
+            }
+        }
     }
     count
 }

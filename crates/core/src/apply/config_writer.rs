@@ -327,6 +327,10 @@ fn may_be_tried_again(call: &Call, change: &Change, error: &GatewayError) -> boo
         call.client().learn(|known| known.replaces_lists = true);
         return true;
     }
+    // It is refused without them too, so that they need not have been the reason.
+    if rpc.is_config_invalid() {
+        call.client().learn(|known| known.replaces_lists = false);
+    }
     if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
         call.client().learn(|known| {
             // Asking again costs a write, but remembering every key that a gateway invents costs
