@@ -438,14 +438,14 @@ end
 local packed_agents, agents, changed_agents
 local packed_connections, connections, changed_connections
 
--- An agent's record: its seq, generation and observed, the number of its phase, then its parts: a
--- letter and the id of a job for each.
-local AGENT, PARTS_FROM = '<I6I8I6B', 22
+-- An agent's record: its seq, generation and observed, the number of its phase, the seq to which it
+-- returns if its cleanup is cancelled, then its parts: a letter and the id of a job for each.
+local AGENT, PARTS_FROM = '<I6I8I6BI6', 28
 
 local read_agents, agent_record, save_agent, read_connections, connection, save_connection
 local write_records
 do
-  local PART_LENGTH, PHASES = 37, { 'deleting', 'deleted' }
+  local PART_LENGTH, PHASES, GONE = 37, { 'deleting', 'deleted', 'deleting' }, 3
   local PHASE_CODES = { deleting = 1, deleted = 2 }
   -- The parts by their letters, in the order in which a record has them. The last four are what a run
   -- still has to do once, by the letter of the part that asks for it; see docs/protocol.md.
@@ -455,12 +455,14 @@ do
   -- Reads a record. One that somebody has spoilt counts as absent, so that it stops no other job.
   local function unpack_agent(packed)
     if not packed or #packed < PARTS_FROM - 1 then return false end
-    local seq, generation, observed, phase = struct.unpack(AGENT, packed)
+    local seq, generation, observed, phase, since = struct.unpack(AGENT, packed)
     local record = {
       seq = seq,
       generation = generation > 0 and generation - 1 or nil,
       observed = observed > 0 and observed or nil,
       phase = PHASES[phase],
+      gone = phase == GONE or nil,
+      since = since > 0 and since - 1 or nil,
     }
     for at = PARTS_FROM, #packed, PART_LENGTH do
       local part, id = PARTS[packed:sub(at, at)], packed:sub(at + 1, at + PART_LENGTH - 1)
@@ -481,23 +483,25 @@ do
       record.seq,
       record.generation and record.generation + 1 or 0,
       record.observed or 0,
-      PHASE_CODES[record.phase] or 0
+      record.gone and GONE or PHASE_CODES[record.phase] or 0,
+      record.since and record.since + 1 or 0
     ) .. table.concat(parts)
   end
 
-  -- The record of a connection: its seq, revision and time, the job whose document has it, its
-  -- fingerprint, `|`, and the subject of that job.
-  local CONNECTION, DOCUMENT_FROM = '<I6I8I6', 21
+  -- The record of a connection: its seq, revision and time, the time when it became another one, the
+  -- job whose document has it, its fingerprint, `|`, and the subject of that job.
+  local CONNECTION, DOCUMENT_FROM = '<I6I8I6I6', 27
 
   local function unpack_connection(packed)
     if not packed or #packed < DOCUMENT_FROM + 36 then return false end
-    local seq, revision, at = struct.unpack(CONNECTION, packed)
+    local seq, revision, at, changed = struct.unpack(CONNECTION, packed)
     local fingerprint, subject = packed:match('^(%x*)|(.*)$', DOCUMENT_FROM + 36)
     if not subject then return false end
     return {
       seq = seq,
       revision = revision > 0 and revision - 1 or nil,
       at = at,
+      changed = changed > 0 and changed or nil,
       document = packed:sub(DOCUMENT_FROM, DOCUMENT_FROM + 35),
       fingerprint = fingerprint ~= '' and fingerprint or nil,
       subject = subject,
@@ -506,7 +510,7 @@ do
 
   local function pack_connection(record)
     local revision = record.revision and record.revision + 1 or 0
-    return struct.pack(CONNECTION, record.seq, revision, record.at)
+    return struct.pack(CONNECTION, record.seq, revision, record.at, record.changed or 0)
       .. record.document
       .. (record.fingerprint or '')
       .. '|'
@@ -933,7 +937,7 @@ local function record_connection(job, fingerprint)
     subject = job.subject,
     at = NOW,
     fingerprint = fingerprint or before.fingerprint,
-    changed = is_other and NOW_TEXT or before.changed,
+    changed = is_other and NOW or before.changed,
   })
   if before.document then release_document(job.lane, before.subject, before.document) end
   if is_other then reconnected[job.lane] = true end
@@ -958,9 +962,9 @@ local function record_agent(job)
       record[part] = before[part]
     end
     record.phase = 'deleting'
-    -- What it returns to then, as texts: all numbers of a record are known to older workers.
-    record.since = before.phase == 'deleting' and before.since or text(before.seq)
-    record.gone = before.gone or before.phase == 'deleted' and 'yes' or nil
+    -- What it returns to then.
+    record.since = before.phase == 'deleting' and before.since or before.seq
+    record.gone = before.gone or before.phase == 'deleted' or nil
   else
     if before.phase then
       before, record.observed = {}, nil
@@ -1036,7 +1040,7 @@ local function withdraw_document(job)
   if job.kind == 'cleanup' then
     if record.job == job.id and record.phase == 'deleting' then
       after.phase = record.gone and 'deleted' or nil
-      after.seq, after.since, after.gone = tonumber(record.since or record.seq), nil, nil
+      after.seq, after.since, after.gone = record.since or record.seq, nil, nil
       if after.phase then call('ZADD', K.deleted, NOW, job.subject) end
     end
   else

@@ -79,7 +79,7 @@ local function agent_of_text(packed)
   local record = { seq = seq, generation = optional(generation) }
   record.observed = observed > 0 and observed or nil
   record.phase = ({ 'deleting', 'deleted', 'deleting' })[phase]
-  record.since, record.gone = since > 0 and since or nil, phase == 3 and 'yes' or nil
+  record.since, record.gone = optional(since), phase == 3 and 'yes' or nil
   for letter, id in packed:sub(28):gmatch('(%l)(' .. ('.'):rep(36) .. ')') do
     record[({ j = 'job', d = 'desired', t = 'token' })[letter] or letter] = id
   end

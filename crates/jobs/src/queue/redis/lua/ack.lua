@@ -144,7 +144,7 @@ end
 -- A run that is done has proven what the record of its agent said.
 local function prove(job, i)
   if ARGV[i + 13] == '' then return end
-  observe(job, tonumber(ARGV[i + 13]), ARGV[i + 14])
+  observe(job, tonumber(ARGV[i + 13]), ARGV[i + 14]:match('^[^h]*'))
   note_applied(job, ARGV[i + 15])
 end
 

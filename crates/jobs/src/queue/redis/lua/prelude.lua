@@ -435,7 +435,7 @@ do
       observed = observed > 0 and observed or nil,
       phase = PHASES[phase],
       gone = phase == GONE or nil,
-      since = since > 0 and since or nil,
+      since = since > 0 and since - 1 or nil,
     }
     for at = PARTS_FROM, #packed, PART_LENGTH do
       local part, id = PARTS[packed:sub(at, at)], packed:sub(at + 1, at + PART_LENGTH - 1)
@@ -457,7 +457,7 @@ do
       record.generation and record.generation + 1 or 0,
       record.observed or 0,
       record.gone and GONE or PHASE_CODES[record.phase] or 0,
-      record.since or 0
+      record.since and record.since + 1 or 0
     ) .. table.concat(parts)
   end
 

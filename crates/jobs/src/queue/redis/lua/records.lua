@@ -183,8 +183,8 @@ local function record_document(job, heartbeats, fingerprint)
   if job.kind ~= 'cleanup' and not record_agent(job) then return known.job end
 end
 
--- The same of a record that nobody has looked at in this call, if what was owed is all that the
--- record owes. Returns whether it was that.
+-- Does what `observe` does to a record that nobody has looked at in this call, if what was owed is all
+-- that it owes. Returns whether it did.
 local function observe_at_once(job, seq, carried)
   local subject, length = job.subject, #carried
   local packed = packed_agents[subject]
