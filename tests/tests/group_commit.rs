@@ -185,3 +185,30 @@ async fn two_runs_with_different_changes_of_an_agent_take_turns() {
     }
     assert_eq!(gateway.state()["config"]["agents"]["list"][1]["heartbeat"]["every"], "2h");
 }
+
+#[tokio::test]
+async fn a_sync_brings_no_agent_back_that_a_cleanup_beside_it_deletes() {
+    for profile in ["2026.2.9", "2026.9.6"] {
+        let gateway = gateway(profile, json!({ "restarts": false })).await;
+        let ada = documents::provision(&gateway.url(), "Ada");
+        let mut agent = ada["agent"].clone();
+        agent["heartbeat_config"] = json!({ "every": "2h" });
+        let sync = json!({
+            "version": 1, "kind": "heartbeat-sync", "gateway": ada["gateway"], "agents": [agent]
+        });
+        let mut cleanup = ada.clone();
+        cleanup["kind"] = json!("cleanup");
+        let applier = applier();
+        report(&apply(&applier, &[job(&ada)]).await[0]);
+        let before = roster(&gateway);
+        // The queue lets a sync run that it gave away before the cleanup came.
+        report(&apply(&applier, &[job(&cleanup)]).await[0]);
+        report(&apply(&applier, &[job(&sync)]).await[0]);
+        assert_eq!(roster(&gateway), before - 1, "{profile}");
+
+        report(&apply(&applier, &[job(&ada)]).await[0]);
+        report(&apply(&applier, &[job(&sync)]).await[0]);
+        assert_eq!(roster(&gateway), before, "{profile}");
+        assert!(gateway.state()["config"].to_string().contains("2h"), "{profile}");
+    }
+}

@@ -73,6 +73,7 @@ pub(super) async fn run(flow: &mut Flow<'_>, job: &Cleanup) -> Result<(), FlowEr
             return Err(GatewayError::NotTakenIn { agent: agent.clone() }.into());
         }
     }
+    call.client().group_commit.note_deleted(agent);
     writing.leave(|| view.current(call));
     drop(writing);
     ownership::forget(call, agent);

@@ -6,13 +6,13 @@
 //! concurrent ones. So runs submit their pending changes here, and the run that gets the write lock
 //! writes all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::agents_config::{Config, DesiredAgent, Part, Shape};
@@ -26,6 +26,9 @@ use crate::single_flight::SingleFlight;
 /// The time for which a writer waits for announced runs. On a slow gateway they arrive seconds
 /// apart, and each write that is saved outweighs the wait.
 const GATHERING: Duration = Duration::from_secs(3);
+/// The most deleted agents that are remembered, and for how long: longer than any sync runs.
+const DELETED: usize = 1000;
+const DELETED_SINCE: Duration = Duration::from_secs(15 * 60);
 /// The time for which a list of sessions waits for session writes in flight. A gateway that took 65
 /// ms for each write took 3 s for a list; it is busy with the writes all that time anyway.
 const WRITING: Duration = Duration::from_secs(10);
@@ -44,6 +47,9 @@ pub(crate) struct GroupCommit {
     effective_hash: Mutex<Option<Value>>,
     /// The agent of the main backend behind each id, while a run works on it.
     owners: Mutex<HashMap<String, Uuid>>,
+    /// The agents that cleanups have deleted, and when, latest last. A heartbeat-sync that began before
+    /// must not bring them back.
+    deleted: Mutex<VecDeque<(String, Instant)>>,
     /// The runs that may submit a change soon; each holds a receiver until it has decided.
     announced: watch::Sender<()>,
     /// The shared reading of the config.
@@ -166,10 +172,35 @@ impl GroupCommit {
         self.owners.lock().expect("no panic happens under this lock")
     }
 
-    /// Moves the pending changes into the batch, except those that conflict with one in it.
+    /// Records that a cleanup has deleted an agent. To be called by the holder of the write lock.
+    pub(crate) fn note_deleted(&self, agent: &str) {
+        let mut deleted = self.deleted.lock().expect("no panic happens under this lock");
+        if deleted.len() >= DELETED {
+            deleted.pop_front();
+        }
+        deleted.push_back((agent.to_owned(), Instant::now()));
+    }
+
+    /// Records that a provisioning makes an agent, whether it was deleted before or not.
+    pub(crate) fn note_wanted(&self, agent: &str) {
+        let mut deleted = self.deleted.lock().expect("no panic happens under this lock");
+        deleted.retain(|(other, _)| other != agent);
+    }
+
+    /// Moves the pending changes into the batch, except those that conflict with one in it, and
+    /// without the heartbeats of deleted agents.
     pub(crate) fn take_into(&self, batch: &mut Vec<PendingChange>) {
         let mut pending = self.pending.lock().expect("no panic happens under this lock");
-        for change in std::mem::take(&mut *pending) {
+        let deleted = self.deleted.lock().expect("no panic happens under this lock");
+        let is_gone = |agent: &DesiredAgent| {
+            let mut lately = deleted.iter().filter(|(_, at)| at.elapsed() < DELETED_SINCE);
+            agent.name.is_none() && lately.any(|(id, _)| *id == agent.id)
+        };
+        for mut change in std::mem::take(&mut *pending) {
+            if change.desired.iter().any(is_gone) {
+                let rest = change.desired.iter().filter(|agent| !is_gone(agent));
+                change.desired = rest.cloned().collect();
+            }
             if batch.iter().any(|other| other.conflicts_with(&change)) {
                 pending.push(change);
             } else if !change.answer.is_closed() {
