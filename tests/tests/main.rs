@@ -36,6 +36,7 @@ mod promises;
 mod records;
 mod scenarios;
 mod security;
+mod shards;
 mod simulated;
 mod storms;
 mod terminals;

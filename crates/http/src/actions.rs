@@ -66,9 +66,9 @@ impl FromRequestParts<Arc<App>> for Actions {
 
 impl Actions {
     /// Enqueues jobs, all or none.
-    pub(crate) async fn enqueue(&self, jobs: &[Envelope]) -> Answer<Vec<Enqueued>> {
+    pub(crate) async fn enqueue(&self, jobs: &[Envelope], replicas: u8) -> Answer<Vec<Enqueued>> {
         self.caller.may(Action::Enqueue)?;
-        Ok(self.app.queue.enqueue(jobs).await?)
+        Ok(self.app.queue.enqueue_to_replicas(jobs, replicas).await?)
     }
 
     /// Acts on a job. Returns the state that the job was in.

@@ -12,6 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::kinds;
+use crate::queue::shards::new_id;
 use crate::seal::{Keyring, fingerprint};
 
 /// The version of the stored form of a job whose document is not sealed.
@@ -37,7 +38,7 @@ pub const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// It does not contain the time of its enqueueing, which Redis's clock sets when the job is stored.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// The job's id, a UUID v7 chosen here. Enqueueing the same envelope twice stores one job.
+    /// The job's id, a UUID v7 chosen here, which names the shard of its gateway. Enqueueing the same envelope twice stores one job.
     pub id: Uuid,
     /// The version of the stored form: [`SCHEMA_VERSION`] for a new envelope, [`SEALED_VERSION`]
     /// once it is sealed.
@@ -79,7 +80,7 @@ impl Envelope {
         let kind = job.kind();
         let heartbeats = records::heartbeats(&content);
         Ok(Self {
-            id: Uuid::now_v7(),
+            id: new_id(job.gateway_id()),
             version: SCHEMA_VERSION,
             kind,
             lane: job.gateway_id(),

@@ -49,8 +49,10 @@ pub struct Claimed {
     pub shared_with: Vec<Uuid>,
     /// The effects of the job on its gateway so far; the run records its own effects here.
     pub journal: Arc<Journal>,
-    /// The token of the lease, which is higher for each claim of the queue.
+    /// The token of the lease, which is higher for each claim of the shard.
     pub(crate) token: u64,
+    /// The number of the shard of the queue that the job is in.
+    pub(crate) shard: usize,
 }
 
 impl fmt::Debug for Claimed {
@@ -143,6 +145,7 @@ impl Claimed {
             // them.
             journal: Arc::new(Journal::of(effects.before_next_attempt(raw.has_died))),
             token: raw.token,
+            shard: 0,
         })
     }
 

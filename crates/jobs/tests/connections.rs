@@ -110,6 +110,8 @@ async fn the_documented_user_has_all_permissions_that_are_needed() {
         Queue::open(&url, name).unwrap()
     };
     works(&queue("mission")).await;
+    redis.tell::<()>("FLUSHALL").await;
+    works(&queue("mission").with_shards(4).unwrap()).await;
 
     let denied = async |admin: &mut _| {
         let log: Vec<HashMap<String, String>> =
@@ -120,7 +122,7 @@ async fn the_documented_user_has_all_permissions_that_are_needed() {
     assert!(denied(&mut admin).await.is_subset(&HashSet::from(["client|setinfo".to_owned()])));
     let error = queue("other").counts().await.unwrap_err();
     assert!(error.to_string().contains("permissions"), "{error}");
-    assert!(denied(&mut admin).await.contains("{other}"));
+    assert!(denied(&mut admin).await.iter().any(|object| object.starts_with("{other}")));
 }
 
 /// Returns the number of calls of a command that a Redis has counted.

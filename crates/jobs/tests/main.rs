@@ -31,6 +31,7 @@ mod scale;
 mod scripts;
 mod sealing;
 mod searching;
+mod shards;
 mod views;
 mod waking;
 mod worker;

@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// Names another program to test with, for example a `valkey-server`.
 const PROGRAM: &str = "MISSION_TEST_REDIS_SERVER";
 
+/// Sets the number of shards of the queues that tests open.
+const SHARDS: &str = "MISSION_TEST_SHARDS";
+
 /// Changes one field of a job.
 const CHANGE: &str = "local job = read(ARGV[1])
 job[ARGV[2]] = tonumber(ARGV[3]) or ARGV[3]
@@ -74,7 +77,8 @@ impl RedisServer {
     /// Opens a queue on the server.
     #[must_use]
     pub fn queue_named(&self, name: &str) -> Queue {
-        Queue::open(&self.url(), name).unwrap()
+        let shards = std::env::var(SHARDS).map_or(1, |count| count.parse().unwrap());
+        Queue::open(&self.url(), name).unwrap().with_shards(shards).unwrap()
     }
 
     /// Connects to the server.

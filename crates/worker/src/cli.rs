@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
+use mission_jobs::queue::MAX_REPLICAS;
 
 use crate::environment;
 use crate::settings::{Flags, Sources};
@@ -232,6 +233,11 @@ pub struct EnqueueOptions {
     /// nothing and returns the id of the first job.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// Wait until this many replicas of Redis have the jobs, a second at most. If fewer have them,
+    /// the command fails although the jobs are stored.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_REPLICAS)))]
+    pub replicas: u8,
 }
 
 /// Selects the jobs to pause or resume; all jobs if neither option is given.

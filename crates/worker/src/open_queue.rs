@@ -44,5 +44,6 @@ fn open(settings: &Settings, private_url: Option<String>) -> Result<Store, Exit>
         key_file: settings.redis_key_file.clone(),
     };
     let queue = Queue::open_with(url, &settings.queue, tls).or_usage()?;
+    let queue = queue.with_shards(settings.shards).or_usage()?;
     Ok(Store { queue: queue.with_keys(settings.keyring.clone()), private_url })
 }

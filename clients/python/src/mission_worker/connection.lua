@@ -1,8 +1,10 @@
 -- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
 local K, queue
+local named = {}
 local function name_keys(prefix)
   if queue == prefix then return end
-  queue = prefix
+  queue, K = prefix, named[prefix]
+  if K then return end
   K = {
     job = prefix .. ':job',
     more = prefix .. ':more',
@@ -39,6 +41,7 @@ local function name_keys(prefix)
     minute = prefix .. ':minute:',
     rolled = prefix .. ':rolled',
   }
+  named[prefix] = K
 end
 local STATES = { 'scheduled', 'ready', 'running', 'retrying', 'snoozed', 'blocked', 'done', 'dead', 'superseded', 'cancelled', }
 local STATE_CODES = { scheduled = 1, ready = 2, running = 3, retrying = 4, snoozed = 5, blocked = 6, done = 7, dead = 8, superseded = 9, cancelled = 10, }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 use mission_jobs::queue::views::attempt::Attempt;
-use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, Search};
+use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, MAX_REPLICAS, Search};
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, JobRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -112,6 +112,11 @@ pub(crate) struct EnqueueQuery {
     /// The seconds after which the jobs expire unless they are done; more than `delay`.
     #[param(minimum = 1, maximum = 2_592_000)]
     expires_in: Option<u64>,
+    /// The number of replicas of Redis that should have the jobs before the answer. It waits for a
+    /// second at most; `replicas` of each job says how many have it. Fewer mean that the job is
+    /// stored all the same, but that a failover may lose it.
+    #[param(minimum = 1, maximum = 9)]
+    replicas: Option<u8>,
 }
 
 /// Enqueues jobs.
@@ -175,7 +180,11 @@ pub(crate) async fn enqueue(
         }
         jobs = jobs.into_iter().map(|job| job.with_idempotency_key(key.clone())).collect();
     }
-    let mut stored = actions.enqueue(&jobs).await?;
+    let replicas = how.replicas.unwrap_or_default();
+    if replicas > MAX_REPLICAS || how.replicas == Some(0) {
+        return Err(Problem::wrong("replicas", format!("use 1 to {MAX_REPLICAS}")));
+    }
+    let mut stored = actions.enqueue(&jobs, replicas).await?;
     if is_list {
         return Ok((StatusCode::ACCEPTED, Json(Accepted::Many(stored))).into_response());
     }

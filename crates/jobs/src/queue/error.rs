@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use uuid::Uuid;
 
+use super::shards::MAX_SHARDS;
 use super::states::State;
 use crate::seal::OpenError;
 
@@ -38,6 +39,23 @@ pub enum QueueError {
     Name {
         /// The name as it was given.
         name: String,
+    },
+    /// The number of shards cannot be used. This is an error in the configuration.
+    #[error("{count} shards cannot be; use 1 to {MAX_SHARDS}")]
+    ShardCount {
+        /// The number as it was given.
+        count: usize,
+    },
+    /// The queue in Redis has another number of shards than this process believes.
+    #[error(
+        "the queue has {stored} shards, but redis.shards (MISSION_SHARDS) is {set}; set it to \
+         {stored}, because the number is fixed when a queue is created"
+    )]
+    Shards {
+        /// The number in Redis.
+        stored: usize,
+        /// The number that was set.
+        set: usize,
     },
     /// Redis does not answer, or cannot work at the moment. Trying again later can help.
     #[error("Redis is unavailable for {command} ({reason}); {remedy}")]

@@ -25,10 +25,12 @@
 //! | [`Slots`] | the slots of all workers, and the gateways that take most of them |
 
 pub mod admin;
+mod enqueue;
 pub mod error;
 #[cfg(test)]
 mod model;
 pub mod redis;
+pub(crate) mod shards;
 pub mod states;
 pub mod views;
 pub mod worker;
@@ -38,7 +40,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mission_core::{Kind, json};
+use mission_core::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -47,12 +49,14 @@ pub use admin::audit::AuditEntry;
 pub use admin::gateways::{GatewayConnection, StoredConnection};
 pub use admin::migration::{Layout, Migrated, Migration};
 pub use admin::pause::{Pause, PauseScope};
+pub use enqueue::MAX_REPLICAS;
 pub use error::{InUse, QueueError};
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
 pub use redis::scripts::{producer_scripts, test_script};
 pub use redis::server::{Server, evicts};
 pub use redis::tls::Tls;
+pub use shards::MAX_SHARDS;
 pub use states::State;
 pub use views::event::QueueEvent;
 pub use views::failure_groups::Group;
@@ -71,11 +75,13 @@ pub use worker::claiming::NotClaiming;
 pub use worker::workers::WorkerRecord;
 pub use worker::{Consumer, Keep, Settings};
 
-use crate::envelope::{Envelope, Payload, SEALED_VERSION};
+use crate::envelope::{Payload, SEALED_VERSION};
 use crate::seal::Keyring;
 use redis::connection::Connection;
 use redis::scripts::Scripts;
-use worker::claiming::ClaimLoop;
+use shards::Shards;
+use views::following::Following;
+use worker::claiming::{self, ClaimLoop, claim_loops};
 
 /// The most jobs that one call may enqueue, because its script holds Redis for some milliseconds.
 pub const MAX_ENQUEUE: usize = 50;
@@ -87,9 +93,12 @@ pub const MAX_PAGE: usize = 200;
 #[derive(Clone)]
 pub struct Queue {
     name: Arc<str>,
-    scripts: Arc<Scripts>,
+    connection: Arc<Connection>,
+    shards: Arc<Shards>,
     keyring: Arc<Keyring>,
-    claims: Arc<ClaimLoop>,
+    /// How the claims of each shard go in this process.
+    claims: Arc<[ClaimLoop]>,
+    following: Arc<Following>,
 }
 
 /// The result of enqueueing one job.
@@ -109,6 +118,10 @@ pub struct Enqueued {
     /// `true` if, besides, the first job has another document: what was sent is not in the queue.
     /// `false` if that is not known any more.
     pub other_document: bool,
+    /// The number of replicas of Redis that have confirmed the job; none if that was not asked for.
+    /// Fewer than asked for: the job is stored, but a failover may lose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u64>,
 }
 
 /// Selects the jobs of a list.
@@ -122,15 +135,16 @@ pub struct Filter {
     pub lane: Option<Uuid>,
     /// The most jobs of the page, 1 to [`MAX_PAGE`]. The default is 50.
     pub limit: usize,
-    /// The cursor from [`JobPage::next`] of the previous page; 0 for the first page.
-    pub cursor: u64,
+    /// The cursor from [`JobPage::next`] of the previous page: a place in each shard. Empty for the
+    /// first page.
+    pub cursor: Vec<u64>,
 }
 
 impl Filter {
     /// Selects the first 50 jobs in a state.
     #[must_use]
     pub const fn new(state: State) -> Self {
-        Self { state, kind: None, lane: None, limit: 50, cursor: 0 }
+        Self { state, kind: None, lane: None, limit: 50, cursor: Vec::new() }
     }
 }
 
@@ -141,7 +155,7 @@ pub struct JobPage {
     pub jobs: Vec<JobRecord>,
     /// The cursor of the next page; none after the last. Jobs that move meanwhile may appear twice
     /// or not at all.
-    pub next: Option<u64>,
+    pub next: Option<Vec<u64>>,
 }
 
 /// The number of jobs in each state.
@@ -183,8 +197,32 @@ impl Queue {
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             return Err(QueueError::Name { name: name.to_owned() });
         }
-        let scripts = Arc::new(Scripts::new(name, Connection::open(url, tls)?));
-        Ok(Self { name: name.into(), scripts, keyring: Arc::default(), claims: Arc::default() })
+        let connection = Arc::new(Connection::open(url, tls)?);
+        Ok(Self {
+            name: name.into(),
+            shards: Arc::new(Shards::new(name, &connection, 1)),
+            connection,
+            keyring: Arc::default(),
+            claims: claim_loops(1),
+            following: Arc::default(),
+        })
+    }
+
+    /// Sets the number of shards, 1 to [`MAX_SHARDS`], which must be that of the queue in Redis. A
+    /// queue that does not exist yet gets it with the first job or worker, for good.
+    pub fn with_shards(mut self, count: usize) -> Result<Self, QueueError> {
+        if !(1..=MAX_SHARDS).contains(&count) {
+            return Err(QueueError::ShardCount { count });
+        }
+        self.shards = Arc::new(Shards::new(&self.name, &self.connection, count));
+        self.claims = claim_loops(count);
+        Ok(self)
+    }
+
+    /// Checks that the queue in Redis has as many shards as were set; one that does not exist yet
+    /// has any number. Every call of the queue does this by itself.
+    pub async fn check_shards(&self) -> Result<(), QueueError> {
+        self.shards.check(false).await
     }
 
     /// Sets the keys: secrets are sealed when jobs are enqueued, and opened when they are claimed.
@@ -209,81 +247,26 @@ impl Queue {
     /// Returns the queue's keys in Redis.
     #[must_use]
     pub fn keys(&self) -> &Keys {
-        &self.scripts.keys
+        &self.shards.first().keys
     }
 
     /// Returns the name of the script that an entry of `SLOWLOG` calls by this name of a function, if
     /// it is one of the queue's.
     #[must_use]
     pub fn script_of<'a>(&self, function: &'a str) -> Option<&'a str> {
-        self.scripts.script_of(function)
-    }
-
-    /// Stores jobs, all or none, at most [`MAX_ENQUEUE`]. After an error the same envelopes can be
-    /// sent again, because a job that already exists is left as it is.
-    pub async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<Enqueued>, QueueError> {
-        if jobs.len() > MAX_ENQUEUE {
-            return Err(QueueError::TooMany { count: jobs.len(), max: MAX_ENQUEUE });
-        }
-        if let Some((job, expires_in)) = jobs
-            .iter()
-            .find(|job| job.expires_too_soon())
-            .and_then(|job| Some((job, job.expires_in?)))
-        {
-            return Err(QueueError::ExpiresTooSoon { id: job.id, expires_in, delay: job.delay });
-        }
-        let answers = if self.keyring.is_empty() {
-            self.scripts.enqueue(jobs).await?
-        } else {
-            let sealed: Vec<Envelope> = jobs.iter().map(|job| job.sealed(&self.keyring)).collect();
-            self.scripts.enqueue(&sealed).await?
-        };
-        let mut stored: Vec<Enqueued> = answers
-            .into_iter()
-            .zip(jobs)
-            .map(|((id, state, superseded), job)| {
-                let strange = || QueueError::Script {
-                    script: "enqueue",
-                    reason: format!("it answered {id:?}, {state:?}"),
-                };
-                let known = || State::from_name(&state).ok_or_else(strange);
-                let state = (!state.is_empty()).then(known).transpose()?;
-                let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
-                let id = id.parse().map_err(|_| strange())?;
-                let duplicate = id != job.id;
-                Ok(Enqueued { id, state, superseded, duplicate, other_document: false })
-            })
-            .collect::<Result<_, QueueError>>()?;
-        self.compare_documents(jobs, &mut stored).await?;
-        Ok(stored)
-    }
-
-    /// Finds out which duplicates were sent with another document than the first job.
-    async fn compare_documents(
-        &self,
-        sent: &[Envelope],
-        stored: &mut [Enqueued],
-    ) -> Result<(), QueueError> {
-        for (sent, job) in sent.iter().zip(stored).filter(|(_, job)| job.duplicate) {
-            let (mut first, _) = self.scripts.get(job.id).await?;
-            let first = first.take("payload").and_then(|text| self.keyring.open(&text).ok());
-            let first = first.and_then(|text| json::read(&text).ok());
-            job.other_document =
-                first.is_some_and(|first| json::read(sent.payload.expose()).ok() != Some(first));
-        }
-        Ok(())
+        self.shards.first().script_of(function)
     }
 
     /// Returns a job with everything that the queue knows about it; none if it does not exist.
     pub async fn get(&self, id: Uuid) -> Result<Option<JobRecord>, QueueError> {
-        let (fields, history) = self.scripts.get(id).await?;
+        let (fields, history) = self.shards.of_job(id).await?.get(id).await?;
         Ok(JobRecord::read(id, &fields, &history))
     }
 
     /// Returns a job's document as it was enqueued, with its secrets; none if the job does not
     /// exist. Fails if the document is sealed with a key that this process does not have.
     pub async fn document(&self, id: Uuid) -> Result<Option<Payload>, QueueError> {
-        let (mut fields, _) = self.scripts.get(id).await?;
+        let (mut fields, _) = self.shards.of_job(id).await?.get(id).await?;
         let Some(document) = fields.take("payload") else { return Ok(None) };
         let opened =
             self.keyring.open(&document).map_err(|reason| QueueError::Sealed { id, reason })?;
@@ -296,48 +279,41 @@ impl Queue {
     /// record needs it; [`Self::record_documents`] lists these too.
     pub async fn reseal(&self, gateway: Uuid, id: Uuid) -> Result<bool, QueueError> {
         let place = (gateway.to_string(), id);
-        let mut documents = self.scripts.documents([place].into()).await?;
+        let shard = self.shards.of_lane(gateway).await?;
+        let mut documents = shard.documents([place].into()).await?;
         let Some(document) = documents.remove(&id) else { return Ok(false) };
         let Some(sealed) = self.keyring.seal(&document) else { return Ok(false) };
-        self.scripts.reseal((gateway, id), &document, &sealed, SEALED_VERSION).await
+        shard.reseal((gateway, id), &document, &sealed, SEALED_VERSION).await
     }
 
     /// Returns the jobs whose documents records of gateways or agents need, as ids of gateways and
     /// jobs, whether these jobs are kept or not.
     pub async fn record_documents(&self) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
-        self.scripts.record_documents().await
-    }
-
-    /// Returns a page of jobs.
-    pub async fn list(&self, filter: &Filter) -> Result<JobPage, QueueError> {
-        let (next, ids, rows) = self.scripts.list(filter).await?;
-        let record = |(id, fields): (String, _)| JobRecord::read(id.parse().ok()?, &fields, &[]);
-        Ok(JobPage {
-            jobs: ids.into_iter().zip(rows).filter_map(record).collect(),
-            next: u64::try_from(next).ok(),
-        })
+        let found = self.shards.ask(|shard| async move { shard.record_documents().await }).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Returns the pauses in force, oldest first.
     pub async fn paused(&self) -> Result<Vec<Pause>, QueueError> {
-        Ok(Pause::read_all(&self.scripts.paused().await?))
+        Ok(Pause::read_all(&self.first().await?.paused().await?))
     }
 
     /// Returns the version and the durability of the Redis behind the queue.
     pub async fn server(&self) -> Result<Server, QueueError> {
-        let (info, config) = self.scripts.server().await?;
+        let (info, config) = self.shards.first().server().await?;
         Ok(Server::read(&info, config.as_ref()))
     }
 
     /// Returns the `maxmemory-policy` of the Redis behind the queue; none if it does not tell. See
     /// [`evicts`].
     pub async fn eviction(&self) -> Result<Option<String>, QueueError> {
-        self.scripts.eviction().await
+        self.shards.first().eviction().await
     }
 
     /// Returns the number of jobs in each state.
     pub async fn counts(&self) -> Result<Counts, QueueError> {
-        Ok(Counts::read(self.scripts.counts().await?))
+        let counts = self.shards.ask(|shard| async move { shard.counts().await }).await?;
+        Ok(counts.into_iter().map(Counts::read).sum())
     }
 
     /// Returns whether all jobs have ended or are blocked, so that nothing is left to do without a
@@ -350,13 +326,19 @@ impl Queue {
     /// claimed yet, this waits for at most this time. Of several consumers, the last step of any
     /// counts.
     pub async fn claims_jobs(&self, wait: Duration) -> Result<(), NotClaiming> {
-        self.claims.read(wait).await
+        claiming::read_all(&self.claims, wait).await
     }
 
     /// Returns the counters of this process's end of the queue.
     #[must_use]
     pub fn counters(&self) -> CounterSnapshot {
-        self.scripts.counters().read()
+        self.shards.first().counters().read()
+    }
+
+    /// Returns the first shard, which has what concerns the whole queue.
+    async fn first(&self) -> Result<&Arc<Scripts>, QueueError> {
+        self.shards.check(false).await?;
+        Ok(self.shards.first())
     }
 
     /// Returns a source of jobs for an apalis worker. Each consumer is a worker of its own in the

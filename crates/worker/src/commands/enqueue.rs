@@ -41,13 +41,22 @@ pub async fn run(
     }
     with_store(settings, RedisRole::Command, async |store| {
         for jobs in jobs.chunks(MAX_ENQUEUE) {
-            let stored = store.queue.enqueue(jobs).await?;
+            let stored = store.queue.enqueue_to_replicas(jobs, options.replicas).await?;
             output.print_all(&stored, for_people);
             if let Some(first) = stored.iter().find(|job| job.other_document) {
                 return Err(Exit::failed(anyhow!(
                     "this --idempotency-key belongs to job {}, which has another document, so \
                         nothing was enqueued; use another key",
                     first.id
+                )));
+            }
+            let wanted = u64::from(options.replicas);
+            if let Some(found) = stored.iter().filter_map(|job| job.replicas).min()
+                && found < wanted
+            {
+                return Err(Exit::failed(anyhow!(
+                    "the jobs are stored, but only {found} of {wanted} replicas have confirmed \
+                        them, so a failover may lose them; check the replicas of Redis"
                 )));
             }
         }

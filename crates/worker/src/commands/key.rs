@@ -55,7 +55,7 @@ async fn reseal(queue: &Queue) -> Result<(u64, u64), Exit> {
         let before = resealed;
         left = 0;
         for state in State::ALL {
-            let mut cursor = Some(0);
+            let mut cursor = Some(Vec::new());
             while let Some(from) = cursor {
                 let filter = Filter { cursor: from, limit: MAX_PAGE, ..Filter::new(state) };
                 let page = queue.list(&filter).await?;

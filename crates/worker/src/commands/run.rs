@@ -11,7 +11,7 @@ use mission_core::Backoff;
 use mission_core::apply::Applier;
 use mission_http::proxy::Proxies;
 use mission_http::{AccessSettings, Door, ServerSettings};
-use mission_jobs::queue::evicts;
+use mission_jobs::queue::{QueueError, evicts};
 use mission_jobs::{Claimed, Keep, Queue, RetryPolicy, RunResult, State};
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
@@ -95,7 +95,7 @@ pub async fn work(
     }
     .emit();
     started(&door);
-    check_eviction(settings.allow_eviction, &queue, stopping.clone()).await?;
+    check_redis(settings.allow_eviction, &queue, stopping.clone()).await?;
 
     let name = format!("worker-{}", std::process::id());
     let worker = WorkerBuilder::new(name.as_str())
@@ -119,17 +119,21 @@ pub async fn work(
     Ok(())
 }
 
-/// Refuses a Redis that deletes jobs when its memory is full, unless that is `allowed`. Waits until
-/// Redis answers.
-async fn check_eviction(
+/// Refuses a queue with another number of shards, and a Redis that deletes jobs when its memory is
+/// full, unless that is `allowed`. Waits until Redis answers.
+async fn check_redis(
     allowed: bool,
     queue: &Queue,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Exit> {
     let mut faults = 0;
     let policy = loop {
-        let error = match queue.eviction().await {
-            Ok(policy) => break policy,
+        let error = match queue.check_shards().await {
+            Ok(()) => match queue.eviction().await {
+                Ok(policy) => break policy,
+                Err(error) => error,
+            },
+            Err(error @ QueueError::Shards { .. }) => return Err(Exit::usage(error)),
             Err(error) => error,
         };
         faults += 1;

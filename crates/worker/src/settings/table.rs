@@ -126,6 +126,10 @@ settings! {
     /// Name of the queue.
     "redis.queue" | "MISSION_QUEUE" | flag queue("NAME", "Name of the queue.")
         => queue: String = parsed("mission");
+    /// Number of shards of the queue.
+    "redis.shards" | "MISSION_SHARDS"
+        | flag shards("NUMBER", "Number of shards of the queue, fixed when it is created.")
+        => shards: usize = number("1"), in 1..=64;
     /// Address of the main backend's API.
     "agents.base_url" | "MISSION_BASE_URL" => base_url: Option<String> = optional("");
     /// Directory of the local mirror; empty disables it.

@@ -77,8 +77,8 @@ impl Queue {
         why: &str,
         refused: impl FnOnce(State) -> QueueError,
     ) -> Result<State, QueueError> {
-        let (came, state): ActionAnswer =
-            self.scripts.act(script, by, why, (id.to_string(), own)).await?;
+        let shard = self.shards.of_job(id).await?;
+        let (came, state): ActionAnswer = shard.act(script, by, why, (id.to_string(), own)).await?;
         let state = State::from_name(&state).ok_or_else(|| QueueError::Script {
             script: script.name,
             reason: format!("unknown state {state:?}"),
@@ -119,7 +119,10 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<bool, QueueError> {
-        self.scripts.act(lua::pause, by, why, (action, scope.to_string())).await
+        let first = self.first().await?;
+        let changed = first.act(lua::pause, by, why, (action, scope.to_string())).await?;
+        self.shards.spread_pauses().await;
+        Ok(changed)
     }
 
     /// Stops a worker from claiming jobs, or lets it claim them again. The worker learns of it
@@ -133,7 +136,8 @@ impl Queue {
         why: &str,
     ) -> Result<bool, QueueError> {
         let script = lua::drain;
-        let came: String = self.scripts.act(script, by, why, (worker, drain)).await?;
+        let first = self.first().await?;
+        let came: String = first.act(script, by, why, (worker, drain)).await?;
         match came.as_str() {
             "missing" => Err(QueueError::NoWorker { name: worker.to_owned() }),
             came => Ok(came == "ok"),

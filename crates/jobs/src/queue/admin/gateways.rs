@@ -73,8 +73,9 @@ impl Queue {
         let revision = revision.map(|revision| revision.to_string()).unwrap_or_default();
         let ids = (id_or_empty(Some(lane)), id_or_empty(Some(id)));
         let own = (ids, revision, fingerprint.expose(), payload.expose());
-        let (result, revision): (String, String) =
-            self.scripts.act(lua::connection, by, why, own).await?;
+        self.shards.check(true).await?;
+        let shard = self.shards.of_lane(lane).await?;
+        let (result, revision): (String, String) = shard.act(lua::connection, by, why, own).await?;
         Ok(StoredConnection {
             stored: result != "outdated",
             changed: result == "changed",
@@ -95,10 +96,11 @@ impl Queue {
         why: &str,
     ) -> Result<(), QueueError> {
         let script = lua::forget;
+        let shard = self.shards.of_lane(id).await?;
         let mut from = String::new();
         for _ in 0..MOST_STEPS {
             let own = (id.to_string(), force, &from);
-            let (result, rest): (String, String) = self.scripts.act(script, by, why, own).await?;
+            let (result, rest): (String, String) = shard.act(script, by, why, own).await?;
             let count = || rest.parse().unwrap_or_default();
             let what = match result.as_str() {
                 "forgotten" => return Ok(()),

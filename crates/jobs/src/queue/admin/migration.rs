@@ -99,7 +99,7 @@ impl Queue {
                 progress(migrated.moved);
             }
         }
-        self.scripts.run::<()>(lua::migrate, ("end", &migrated.unreadable)).await?;
+        self.first().await?.run::<()>(lua::migrate, ("end", &migrated.unreadable)).await?;
         Ok(migrated)
     }
 
@@ -108,12 +108,12 @@ impl Queue {
         part: &str,
         place: &str,
     ) -> Result<(String, u64, Vec<String>), QueueError> {
-        self.scripts.run(lua::migrate, (part, place, AT_ONCE)).await
+        self.first().await?.run(lua::migrate, (part, place, AT_ONCE)).await
     }
 
     async fn look(&self, part: &str) -> Result<Migration, QueueError> {
         let (layout, alive, workers, leased, ends, jobs): Looked =
-            self.scripts.run(lua::migrate, (part, millis(GONE_AFTER))).await?;
+            self.first().await?.run(lua::migrate, (part, millis(GONE_AFTER))).await?;
         let known = match layout.as_str() {
             "" | PRESENT => Layout::Present,
             FIRST | SECOND => Layout::Earlier,

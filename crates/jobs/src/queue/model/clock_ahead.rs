@@ -10,6 +10,7 @@ use crate::envelope::Envelope;
 use crate::queue::redis::claim::Room;
 use crate::queue::redis::connection::Connection;
 use crate::queue::redis::scripts::Scripts;
+use crate::queue::shards::Shards;
 use crate::queue::views::explain::clock_ahead;
 use crate::queue::{Author, Queue, Settings, State, Tls};
 
@@ -20,14 +21,14 @@ const NOW: u64 = 1_800_000_000_000;
 async fn a_job_that_was_delayed_by_a_clock_ahead_says_so_and_can_be_run_by_hand() {
     let server = RedisServer::start().await;
     let redis = Connection::open(&server.url(), Tls::default()).unwrap();
-    let scripts = Arc::new(Scripts::with_clock("test", redis, CLOCK));
-    let queue = Queue { scripts, ..Queue::open(&server.url(), "test").unwrap() };
+    let shards = Arc::new(Shards::of(vec![Scripts::with_clock("test", redis, CLOCK)]));
+    let queue = Queue { shards, ..Queue::open(&server.url(), "test").unwrap() };
     let set = async |now: u64| {
         server.tell::<()>(&format!("SET {{test}}:test-clock {now}")).await;
     };
     let claim = async || {
         let room = Room { wanted: 1, ..Room::default() };
-        let batch = queue.scripts.claim("w", room, &Settings::default()).await.unwrap();
+        let batch = queue.shards.first().claim("w", room, &Settings::default()).await.unwrap();
         batch.jobs.len()
     };
 

@@ -91,7 +91,7 @@ impl Case<'_> {
         let kept = "state:done state:dead state:superseded state:cancelled layout seq turn \
             token job more out line document: gateway gateways agents deleted remembered connections \
             heartbeats: applied idem: wake pulse healed alone calm minute: audit quarter: hour: rolled \
-            group restarts failures test-";
+            group restarts failures pauses test-";
         let documents = self.model.documents();
         for key in keys {
             let name = key

@@ -67,6 +67,11 @@ impl Connection {
         Self { target, counters, response_timeout: None, current: Mutex::default() }
     }
 
+    /// Returns another connection to the same Redis, for requests that must not delay others.
+    pub(crate) fn another(&self) -> Self {
+        Self { response_timeout: self.response_timeout, ..self.for_blocking() }
+    }
+
     /// Makes a request, after connecting if there is no connection. Drops the connection if it
     /// turns out to be broken.
     pub(crate) async fn request<T>(

@@ -1,7 +1,8 @@
 //! The keys in Redis. Only this file spells them; the scripts get theirs from here as well.
 //!
-//! All keys of a queue begin with `{<queue>}`, so that they share one hash slot of a cluster and
-//! one script may access any of them.
+//! All keys of a shard begin with `{<queue>}`, those of later shards with `{<queue>/<number>}`, so
+//! that they share one hash slot of a cluster and one script may access any of them. No queue has a
+//! name with `/`.
 
 use std::fmt::Write;
 
@@ -91,7 +92,9 @@ const NAMES: &[(&str, &str)] = &[
     ("expiry", "expiry"),
     // HASH: the paused scopes (`all`, `kind:…`, `gateway:…`), with author and reason as JSON. ZSET
     // per kind: subjects put aside because the kind of their first job is paused, by rank.
+    // STRING: the version of these, a time; later shards copy both from the first.
     ("paused", "paused"),
+    ("pauses", "pauses"),
     ("parked", "parked:"),
     // ZSET: ready jobs that lost their worker and are to run alone, each as its id and its subject,
     // by rank. STRING: a MessagePack map of whose turn it is to run one of them; see alone.lua.
@@ -140,8 +143,10 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(queue: &str) -> Self {
-        Self { prefix: format!("{{{queue}}}") }
+    /// Returns the keys of a shard of a queue.
+    pub(crate) fn of(queue: &str, shard: usize) -> Self {
+        let number = if shard == 0 { String::new() } else { format!("/{shard}") };
+        Self { prefix: format!("{{{queue}{number}}}") }
     }
 
     /// Returns the prefix of all keys, which is also the only key that is passed to a script.
@@ -197,6 +202,30 @@ impl Keys {
         format!("{}:heartbeats:{lane}", self.prefix)
     }
 
+    /// Returns the key of the number of shards, in the first of several.
+    pub(crate) fn shards(&self) -> String {
+        format!("{}:shards", self.prefix)
+    }
+
+    /// Returns the key of the version of the layout.
+    pub(crate) fn layout(&self) -> String {
+        format!("{}:layout", self.prefix)
+    }
+
+    /// Returns the key of an idempotency key of a queue with several shards.
+    pub(crate) fn idempotency(&self, key: &str) -> String {
+        format!("{}:key:{key}", self.prefix)
+    }
+
+    /// Returns the key that is written behind new jobs whose replicas are waited for.
+    pub(crate) fn confirmed(&self) -> String {
+        format!("{}:confirmed", self.prefix)
+    }
+
+    pub(crate) fn pauses(&self) -> String {
+        format!("{}:pauses", self.prefix)
+    }
+
     pub(crate) fn paused(&self) -> String {
         format!("{}:paused", self.prefix)
     }
@@ -240,13 +269,15 @@ impl Keys {
 pub(crate) fn lua(uses: impl Fn(&str) -> bool) -> String {
     let mut text = String::from(
         "local K, queue
+local named = {}
 local function name_keys(prefix)
   if queue == prefix then return end
-  queue = prefix
+  queue, K = prefix, named[prefix]
+  if K then return end
   K = {\n",
     );
     for (name, rest) in NAMES.iter().filter(|(name, _)| uses(name)) {
         writeln!(text, "    {name} = prefix .. ':{rest}',").expect("a String takes any text");
     }
-    text + "  }\nend\n"
+    text + "  }\n  named[prefix] = K\nend\n"
 }

@@ -1,13 +1,15 @@
 //! The Lua scripts, each behind a typed call. Only scripts change a stored job.
 
 pub(crate) mod operators;
-mod plain;
+pub(crate) mod plain;
 mod records;
+mod shard;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{FromRedisValue, RedisResult, ToRedisArgs, Value, cmd};
+use redis::{FromRedisValue, RedisError, RedisResult, ToRedisArgs, Value, cmd};
 use uuid::Uuid;
 
 use crate::envelope::{Envelope, WIRE_VERSION};
@@ -25,13 +27,15 @@ use crate::queue::worker::settings::Settings;
 use crate::queue::{Filter, MAX_PAGE};
 use crate::retry::RetryPolicy;
 
-/// The queue's keys, scripts and connection.
+/// The keys, scripts and connection of a shard of a queue.
 pub(crate) struct Scripts {
     pub(crate) keys: Keys,
-    functions: Functions,
-    connection: Connection,
+    functions: Arc<Functions>,
+    connection: Arc<Connection>,
     /// The connection on which readers of events block.
     listening: Connection,
+    /// The connection on which enqueuers wait for replicas.
+    confirming: Connection,
 }
 
 /// Defines a constant for each script, which is named as its file, and the list of all.
@@ -58,7 +62,7 @@ pub(crate) mod lua {
         Adds: enqueue connection;
         Changes:
             claim renew journal ack release reseal retry cancel forget pause snooze drain
-            heartbeat;
+            heartbeat pauses;
         Migrates: migrate;
     }
 }
@@ -140,8 +144,13 @@ pub(crate) struct Renewed {
 /// The fields of one job, and its history.
 pub(crate) type Stored = (Fields, Vec<Vec<u8>>);
 
-/// A page of jobs: the position to continue from (or -1), the ids, and the jobs' fields.
-pub(crate) type ListAnswer = (i64, Vec<String>, Vec<Fields>);
+/// The answer for a new job: its id or that of the first with its idempotency key, the state, and the
+/// ids of the jobs that it replaced.
+pub(crate) type EnqueueAnswer = (String, String, Vec<String>);
+
+/// A page of jobs: the position to continue from (or -1), the ids, the jobs' fields, and the position
+/// behind each job.
+pub(crate) type ListAnswer = (i64, Vec<String>, Vec<Fields>, Vec<u64>);
 
 impl Ack {
     /// Makes the end of a run that counts and about which nothing else is known.
@@ -166,15 +175,6 @@ impl Ack {
 }
 
 impl Scripts {
-    pub(crate) fn new(queue: &str, connection: Connection) -> Self {
-        Self::with_clock(queue, connection, CLOCK)
-    }
-
-    pub(crate) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
-        let (keys, listening) = (Keys::new(queue), connection.for_blocking());
-        Self { keys, functions: Functions::new(clock, lua::ALL), connection, listening }
-    }
-
     /// Returns the name of the script behind a function's name in Redis, if it is one of these.
     pub(crate) fn script_of<'a>(&self, function: &'a str) -> Option<&'a str> {
         self.functions.script_of(function)
@@ -183,7 +183,7 @@ impl Scripts {
     pub(crate) async fn enqueue(
         &self,
         jobs: &[Envelope],
-    ) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
+    ) -> Result<Vec<EnqueueAnswer>, QueueError> {
         let jobs = jobs.iter().map(|job| {
             let (id, lane) = (job.id.to_string(), job.lane.to_string());
             let max_attempts = kinds::spec(job.kind).max_attempts;
@@ -296,10 +296,11 @@ impl Scripts {
         self.run(lua::get, id.to_string()).await
     }
 
-    pub(crate) async fn list(&self, filter: &Filter) -> Result<ListAnswer, QueueError> {
-        let Filter { state, kind, lane, limit, cursor } = filter;
+    /// Returns a page of the list from a position on.
+    pub(crate) async fn list(&self, filter: &Filter, from: u64) -> Result<ListAnswer, QueueError> {
+        let Filter { state, kind, lane, limit, .. } = filter;
         let kind = kind.map_or("", |kind| kind.as_str());
-        let page = (cursor, (*limit).clamp(1, MAX_PAGE));
+        let page = (from, (*limit).clamp(1, MAX_PAGE));
         let args = (state.as_str(), state.is_terminal(), kind, id_or_empty(*lane), page);
         self.run(lua::list, args).await
     }
@@ -354,8 +355,7 @@ impl Scripts {
         args: impl ToRedisArgs,
     ) -> Result<T, QueueError> {
         let mut result = self.run_once(script, &args).await;
-        if result.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_timeout())
-        {
+        if result.as_ref().is_err_and(is_repeated) {
             result = self.run_once(script, &args).await;
         }
         result.map_err(|error| QueueError::from_redis(script.name, &error))
@@ -368,6 +368,11 @@ impl Scripts {
     ) -> RedisResult<T> {
         self.functions.call(&self.connection, script, self.keys.prefix(), args).await
     }
+}
+
+/// Returns whether the connection had died since its last use.
+fn is_repeated(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_timeout()
 }
 
 /// Returns a number as text, or an empty text for none.

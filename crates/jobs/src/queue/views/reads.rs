@@ -1,26 +1,23 @@
 //! The reads for people and programs, other than jobs.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::iter::Sum;
 
+use futures_util::future::try_join_all;
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::slots::Slots;
-use super::{event, stats};
 use crate::queue::admin::pause::Pause;
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
+use crate::queue::redis::scripts::operators::SummaryAnswer;
 use crate::queue::states::State;
 use crate::queue::worker::workers;
 use crate::queue::{
-    AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Queue, StatsBucket, Summary, WorkerRecord,
+    AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Queue, Summary, WorkerRecord,
 };
 
-/// The most events of one call.
-const MAX_EVENTS: usize = 500;
 /// The most workers that are shown.
 const MAX_WORKERS: usize = 1000;
 
@@ -38,9 +35,11 @@ impl Queue {
     /// Returns the failures that jobs have not overcome yet, the latest first, at most `limit` (1
     /// to [`MAX_PAGE`]).
     pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
-        let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE)).await?;
+        let limit = limit.clamp(1, MAX_PAGE);
+        let groups = self.shards.ask(|shard| async move { shard.groups(limit).await }).await?;
         let read = |(key, count, known): &(String, u64, Fields)| Group::read(key, *count, known);
-        Ok(groups.iter().filter_map(read).collect())
+        let groups = groups.iter().flatten().filter_map(read).collect();
+        Ok(latest(groups, self.shards.all().len(), limit, |group: &Group| group.last_at_ms))
     }
 
     /// Returns the actions of people, newest first, at most `limit` (1 to [`MAX_PAGE`]): those
@@ -50,20 +49,40 @@ impl Queue {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, QueueError> {
-        before.map_or(Ok(()), check_entry_id)?;
+        let limit = limit.clamp(1, MAX_PAGE);
+        let several = self.shards.all().len() > 1;
+        // An entry of a queue with several shards names its own: `1763859600000-0.3`.
+        let (place, of) = match before.map(|before| (before, before.split_once('.'))) {
+            Some((_, Some((place, of)))) if several => (Some(place), of.parse().ok()),
+            Some((place, _)) => (Some(place), Some(0)),
+            None => (None, Some(0)),
+        };
+        let unknown = || QueueError::EntryId { id: before.unwrap_or_default().to_owned() };
+        let of: usize = of.ok_or_else(unknown)?;
+        place.map_or(Ok(()), check_entry_id)?;
         // Redis reports an error for what comes before the first of all ids.
-        if before.is_some_and(|before| before.bytes().all(|byte| matches!(byte, b'0' | b'-'))) {
+        if place.is_some_and(|place| place.bytes().all(|byte| matches!(byte, b'0' | b'-'))) {
             return Ok(Vec::new());
         }
-        let entries = self.scripts.audit(before, limit.clamp(1, MAX_PAGE)).await?;
-        let read =
-            |(id, fields): (_, Fields)| Some(AuditEntry { id, record: fields.json("entry")? });
-        Ok(entries.into_iter().filter_map(read).collect())
+        self.shards.check(false).await?;
+        let shards = self.shards.all().iter().enumerate();
+        let found = shards.map(|(number, shard)| async move {
+            // Of entries of the same moment, those of later shards come first.
+            let entries = shard.audit(place, number < of, limit).await?;
+            Ok::<_, QueueError>(entries.into_iter().map(move |entry| (entry, number)))
+        });
+        let mut found: Vec<_> = try_join_all(found).await?.into_iter().flatten().collect();
+        found.sort_by_key(|((id, _), shard)| std::cmp::Reverse((entry_order(id), *shard)));
+        let read = |((id, fields), shard): ((String, Fields), usize)| {
+            let id = if several { format!("{id}.{shard}") } else { id };
+            Some(AuditEntry { id, record: fields.json("entry")? })
+        };
+        Ok(found.into_iter().take(limit).filter_map(read).collect())
     }
 
     /// Returns the workers that sent a heartbeat in the last hour, the latest first.
     pub async fn workers(&self) -> Result<Vec<WorkerRecord>, QueueError> {
-        let (now, found) = self.scripts.workers(MAX_WORKERS).await?;
+        let (now, found) = self.first().await?.workers(MAX_WORKERS).await?;
         Ok(found.iter().map(|(name, known)| WorkerRecord::read(name, known, now)).collect())
     }
 
@@ -75,124 +94,65 @@ impl Queue {
 
     /// Returns a summary of the queue.
     pub async fn summary(&self) -> Result<Summary, QueueError> {
-        let (at_ms, counts, ready, due, ended, workers, draining, paused) =
-            self.scripts.summary(workers::GONE_AFTER).await?;
+        let all = self
+            .shards
+            .ask(|shard| async move { shard.summary(workers::GONE_AFTER).await })
+            .await?;
         let slots = self.slots().await?;
-        let time = |time: i64| u64::try_from(time).ok();
+        // A script answers -1 for no time.
+        let times = |time: fn(&SummaryAnswer) -> i64| {
+            all.iter().filter_map(move |shard| u64::try_from(time(shard)).ok())
+        };
+        let (oldest_ready_at_ms, next_due_at_ms, last_ended_at_ms) = (
+            times(|shard| shard.2).min(),
+            times(|shard| shard.3).min(),
+            times(|shard| shard.4).max(),
+        );
+        let counts = all.iter().map(|shard| Counts::read(shard.1.clone())).sum();
+        let (at_ms, _, _, _, _, workers, draining, ref paused) = all[0];
         Ok(Summary {
             at_ms,
-            counts: Counts::read(counts),
-            oldest_ready_at_ms: time(ready),
-            next_due_at_ms: time(due),
-            last_ended_at_ms: time(ended),
+            counts,
+            oldest_ready_at_ms,
+            next_due_at_ms,
+            last_ended_at_ms,
             workers,
             draining,
             slots,
-            paused: Pause::read_all(&paused),
+            paused: Pause::read_all(paused),
         })
     }
 
     /// Returns the gateways with the latest jobs, at most `limit` (1 to [`MAX_PAGE`]).
     pub async fn gateways(&self, limit: usize) -> Result<Vec<GatewayRecord>, QueueError> {
-        let gateways = self.scripts.gateways(limit.clamp(1, MAX_PAGE), None).await?;
-        Ok(gateways.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
+        let limit = limit.clamp(1, MAX_PAGE);
+        let found =
+            self.shards.ask(|shard| async move { shard.gateways(limit, None).await }).await?;
+        let found = found.into_iter().flatten().collect();
+        let last_job = |(_, fields): &(String, Fields)| fields.parse("last_job_at");
+        let found = latest(found, self.shards.all().len(), limit, |found| {
+            last_job(found).unwrap_or_default()
+        });
+        Ok(found.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
     }
 
     /// Returns one gateway; none if no job has come for it.
     pub async fn gateway(&self, id: Uuid) -> Result<Option<GatewayRecord>, QueueError> {
-        let gateways = self.scripts.gateways(1, Some(id)).await?;
+        let gateways = self.shards.of_lane(id).await?.gateways(1, Some(id)).await?;
         Ok(gateways.first().and_then(|(id, fields)| GatewayRecord::read(id, fields)))
     }
 
     /// Returns the restarts of gateways that jobs met in the last days, the latest first, at most
     /// `limit` (1 to [`MAX_PAGE`]). Restarts of one gateway count once a minute.
     pub async fn restarts(&self, limit: usize) -> Result<Vec<Restart>, QueueError> {
-        let restarts = self.scripts.restarts(limit.clamp(1, MAX_PAGE)).await?;
+        let limit = limit.clamp(1, MAX_PAGE);
+        let restarts = self.shards.ask(|shard| async move { shard.restarts(limit).await }).await?;
         let read = |text: &String| {
             let (gateway, at_ms) = text.split_once(' ')?;
             Some(Restart { gateway: gateway.parse().ok()?, at_ms: at_ms.parse().ok()? })
         };
-        Ok(restarts.iter().filter_map(read).collect())
-    }
-
-    /// Returns the figures of the last minutes, the present one included, oldest first.
-    pub async fn stats(&self, minutes: u64) -> Result<Vec<StatsBucket>, QueueError> {
-        let now = self.scripts.minute().await?;
-        self.stored(1, now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1)..=now).await
-    }
-
-    /// Returns the figures of the last hours, the present one included, oldest first; at most
-    /// [`stats::MAX_HOURS`].
-    pub async fn hours(&self, hours: u64) -> Result<Vec<StatsBucket>, QueueError> {
-        self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
-    }
-
-    /// Returns the figures of the last quarters of an hour, the present one included, oldest first;
-    /// at most a day.
-    pub async fn quarters(&self, quarters: u64) -> Result<Vec<StatsBucket>, QueueError> {
-        self.spans(15, quarters.clamp(1, stats::MAX_MINUTES / 15)).await
-    }
-
-    /// Returns the figures of `count` spans of `minutes` minutes each.
-    async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<StatsBucket>, QueueError> {
-        let now = self.scripts.minute().await?;
-        let first = (now / minutes).saturating_sub(count - 1);
-        let mut found = self.stored(minutes, first..=now / minutes).await?;
-        // The minutes that have not been added up yet follow. A worker adds them up every few
-        // seconds.
-        let rolled = self.scripts.rolled().await?.unwrap_or_default();
-        let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(stats::MAX_MINUTES));
-        for minute in self.stored(1, not_yet..=now).await? {
-            let span =
-                usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
-            if let Some(span) = found.get_mut(span) {
-                span.add(&minute);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Returns the stored figures of spans of `minutes` minutes each, by their numbers since 1970.
-    async fn stored(
-        &self,
-        minutes: u64,
-        spans: RangeInclusive<u64>,
-    ) -> Result<Vec<StatsBucket>, QueueError> {
-        let keys = spans.clone().map(|number| self.scripts.keys.span(minutes, number));
-        let counters = self.scripts.stats_counters(&keys.collect::<Vec<_>>()).await?;
-        let read = |(number, of)| StatsBucket::read(number * minutes * 60_000, of);
-        Ok(spans.zip(&counters).map(read).collect())
-    }
-
-    /// Returns the id of the latest event, to be passed to [`Self::events`] for those that come
-    /// later.
-    pub async fn latest_event(&self) -> Result<String, QueueError> {
-        Ok(self.scripts.latest_event().await?.unwrap_or_else(|| "0-0".to_owned()))
-    }
-
-    /// Returns the cursors and contents of the events after this one, those of at most some hundred
-    /// entries of the stream. If there are none, waits up to `wait` for the first. A process should have one reader only: several
-    /// that wait do so one after the other.
-    pub async fn events(
-        &self,
-        after: &str,
-        wait: Duration,
-    ) -> Result<Vec<(String, Value)>, QueueError> {
-        let (id, told) =
-            event::resume(after).ok_or_else(|| QueueError::EntryId { id: after.to_owned() })?;
-        let entries = self.scripts.events(&id, wait, MAX_EVENTS).await?;
-        let read = |(id, fields): (String, Fields)| Some((fields.json("event")?, id));
-        let mut events: Vec<_> = entries
-            .into_iter()
-            .filter_map(read)
-            .flat_map(|(entry, id)| event::expand(&id, entry))
-            .collect();
-        // The entry may have been removed meanwhile.
-        let entry_of = |cursor: &str| cursor.split('/').next().map(str::to_owned);
-        if events.first().is_some_and(|(first, _)| entry_of(first) == entry_of(after)) {
-            events.drain(..told.min(events.len()));
-        }
-        Ok(events)
+        let restarts = restarts.iter().flatten().filter_map(read).collect();
+        Ok(latest(restarts, self.shards.all().len(), limit, |restart: &Restart| restart.at_ms))
     }
 }
 
@@ -212,4 +172,32 @@ impl Counts {
         };
         Self(counts.into_iter().filter_map(known).collect())
     }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.reduce(|mut sum, counts| {
+            for (state, count) in counts.0 {
+                *sum.0.entry(state).or_default() += count;
+            }
+            sum
+        })
+        .unwrap_or_default()
+    }
+}
+
+/// Returns the latest of what several shards have, each the latest first; what one shard has stays
+/// as it is.
+fn latest<T>(mut found: Vec<T>, shards: usize, limit: usize, at_ms: impl Fn(&T) -> u64) -> Vec<T> {
+    if shards > 1 {
+        found.sort_by_key(|found| std::cmp::Reverse(at_ms(found)));
+        found.truncate(limit);
+    }
+    found
+}
+
+/// Returns the time and the number of a stream entry, by which it stands in its stream.
+fn entry_order(id: &str) -> (u64, u64) {
+    let (time, number) = id.split_once('-').unwrap_or((id, "0"));
+    (time.parse().unwrap_or_default(), number.parse().unwrap_or_default())
 }

@@ -179,12 +179,13 @@ impl Queue {
     /// Returns the records of a gateway.
     pub async fn recorded(&self, gateway: Uuid) -> Result<Recorded, QueueError> {
         let lane = gateway.to_string();
-        let record = self.scripts.connection_record(&lane).await?;
+        let shard = self.shards.of_lane(gateway).await?;
+        let record = shard.connection_record(&lane).await?;
         let connection = match record.as_deref().and_then(ConnectionRecord::read) {
             Some(record) => Some(self.recorded_connection(gateway, record).await?),
             None => None,
         };
-        let [deleting, wanted, deleted] = self.scripts.agent_counts(&lane).await?;
+        let [deleting, wanted, deleted] = shard.agent_counts(&lane).await?;
         Ok(Recorded { connection, agents: AgentCounts { wanted, deleting, deleted } })
     }
 
@@ -217,8 +218,8 @@ impl Queue {
         gateway: Uuid,
         id: Uuid,
     ) -> Result<Option<Job>, QueueError> {
-        let document =
-            self.scripts.documents([(gateway.to_string(), id)].into()).await?.remove(&id);
+        let shard = self.shards.of_lane(gateway).await?;
+        let document = shard.documents([(gateway.to_string(), id)].into()).await?.remove(&id);
         let opened = document.and_then(|document| self.keyring.open(&document).ok());
         Ok(opened.and_then(|document| Job::parse(&document).ok()))
     }
@@ -226,7 +227,8 @@ impl Queue {
     /// Returns a document with the connection that all jobs of the gateway use, which contains its
     /// address and token; none if there is none, or it cannot be opened here.
     pub async fn connection_in_force(&self, gateway: Uuid) -> Result<Option<Job>, QueueError> {
-        let record = self.scripts.connection_record(&gateway.to_string()).await?;
+        let shard = self.shards.of_lane(gateway).await?;
+        let record = shard.connection_record(&gateway.to_string()).await?;
         match record.as_deref().and_then(ConnectionRecord::read) {
             Some(record) => self.connection_document(gateway, record.document).await,
             None => Ok(None),
@@ -242,8 +244,8 @@ impl Queue {
         limit: usize,
     ) -> Result<AgentPage, QueueError> {
         let limit = limit.clamp(1, MAX_AGENTS);
-        let (listed, records) =
-            self.scripts.listed_agents(&gateway.to_string(), from, limit).await?;
+        let shard = self.shards.of_lane(gateway).await?;
+        let (listed, records) = shard.listed_agents(&gateway.to_string(), from, limit).await?;
         let next = (listed.len() == limit).then_some(from + limit as u64);
         let agents = listed.iter().zip(&records);
         let agents = agents.filter_map(|(id, record)| {
@@ -256,6 +258,7 @@ impl Queue {
     /// Returns the number of gateways and of agents that records hold documents of, with their
     /// tokens.
     pub async fn record_counts(&self) -> Result<(u64, u64), QueueError> {
-        self.scripts.record_counts().await
+        let counts = self.shards.ask(|shard| async move { shard.record_counts().await }).await?;
+        Ok(counts.iter().fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1)))
     }
 }

@@ -3,8 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Sum;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use serde::Serialize;
+
+use crate::queue::Queue;
+use crate::queue::error::QueueError;
+use crate::queue::redis::scripts::Scripts;
 
 /// The number of minutes that are kept: a day.
 pub const MAX_MINUTES: u64 = 24 * 60;
@@ -128,6 +134,86 @@ impl StatsBucket {
         }
         minute
     }
+}
+
+impl Queue {
+    /// Returns the figures of the last minutes, the present one included, oldest first.
+    pub async fn stats(&self, minutes: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        let now = self.now_in_minutes().await?;
+        let minutes = now.saturating_sub(minutes.clamp(1, MAX_MINUTES) - 1)..=now;
+        self.sum_of_shards(|shard| stored(shard, 1, minutes.clone())).await
+    }
+
+    /// Returns the figures of the last hours, the present one included, oldest first; at most
+    /// [`MAX_HOURS`].
+    pub async fn hours(&self, hours: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        self.spans(60, hours.clamp(1, MAX_HOURS)).await
+    }
+
+    /// Returns the figures of the last quarters of an hour, the present one included, oldest first;
+    /// at most a day.
+    pub async fn quarters(&self, quarters: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        self.spans(15, quarters.clamp(1, MAX_MINUTES / 15)).await
+    }
+
+    /// Returns the figures of `count` spans of `minutes` minutes each.
+    async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        let now = self.now_in_minutes().await?;
+        self.sum_of_shards(|shard| spans(shard, minutes, count, now)).await
+    }
+
+    async fn now_in_minutes(&self) -> Result<u64, QueueError> {
+        self.first().await?.minute().await
+    }
+
+    /// Returns the sums of the figures that all shards have of the same spans.
+    async fn sum_of_shards<F>(
+        &self,
+        read: impl Fn(Arc<Scripts>) -> F,
+    ) -> Result<Vec<StatsBucket>, QueueError>
+    where
+        F: Future<Output = Result<Vec<StatsBucket>, QueueError>>,
+    {
+        let all = self.shards.ask(read).await?.into_iter();
+        let sum = all.reduce(|mut sum, more| {
+            sum.iter_mut().zip(&more).for_each(|(span, more)| span.add(more));
+            sum
+        });
+        Ok(sum.unwrap_or_default())
+    }
+}
+
+/// Returns the figures that a shard has of `count` spans of `minutes` minutes each, up to now.
+async fn spans(
+    shard: Arc<Scripts>,
+    minutes: u64,
+    count: u64,
+    now: u64,
+) -> Result<Vec<StatsBucket>, QueueError> {
+    let first = (now / minutes).saturating_sub(count - 1);
+    let mut found = stored(Arc::clone(&shard), minutes, first..=now / minutes).await?;
+    // The minutes that have not been added up yet follow. A worker adds them up every few seconds.
+    let rolled = shard.rolled().await?.unwrap_or_default();
+    let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(MAX_MINUTES));
+    for minute in stored(shard, 1, not_yet..=now).await? {
+        let span = usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
+        if let Some(span) = found.get_mut(span) {
+            span.add(&minute);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the stored figures of spans of `minutes` minutes each, by their numbers since 1970.
+async fn stored(
+    shard: Arc<Scripts>,
+    minutes: u64,
+    spans: RangeInclusive<u64>,
+) -> Result<Vec<StatsBucket>, QueueError> {
+    let keys = spans.clone().map(|number| shard.keys.span(minutes, number));
+    let counters = shard.stats_counters(&keys.collect::<Vec<_>>()).await?;
+    let read = |(number, of)| StatsBucket::read(number * minutes * 60_000, of);
+    Ok(spans.zip(&counters).map(read).collect())
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
 use apalis_core::task::Task;
 use apalis_core::worker::context::WorkerContext;
-use tokio::sync::{Semaphore, mpsc, watch};
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 use uuid::Uuid;
@@ -34,6 +35,7 @@ use super::settings::Settings;
 use super::sweeper::sweep;
 use super::{fetcher, workers};
 use crate::queue::Queue;
+use crate::queue::redis::scripts::Scripts;
 use crate::run::Claimed;
 
 /// The source of jobs for one apalis worker, to be passed to `WorkerBuilder::backend`.
@@ -45,9 +47,10 @@ use crate::run::Claimed;
 pub struct Consumer {
     queue: Queue,
     settings: Settings,
-    shared: Option<Arc<ConsumerContext>>,
-    /// Receives the ends of runs; the completer takes it over when it starts.
-    pending: Option<mpsc::UnboundedReceiver<Pending>>,
+    /// The contexts of all shards.
+    shared: Arc<[Arc<ConsumerContext>]>,
+    /// Receive the ends of runs of each shard; the completers take them over when they start.
+    pending: Vec<mpsc::UnboundedReceiver<Pending>>,
     running: Option<Running>,
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -60,29 +63,31 @@ struct Running {
 
 impl Consumer {
     pub(crate) fn new(queue: Queue, settings: Settings) -> Self {
-        Self { queue, settings, shared: None, pending: None, running: None, closing: None }
-    }
-
-    fn shared(&self) -> Arc<ConsumerContext> {
-        self.shared.clone().expect("apalis asks for the middleware before it polls")
+        Self {
+            queue,
+            settings,
+            shared: Arc::new([]),
+            pending: Vec::new(),
+            running: None,
+            closing: None,
+        }
     }
 
     /// Starts the tasks with the first poll, because only then a runtime is sure to exist.
     fn running(&mut self, context: &WorkerContext) -> &mut Running {
-        let shared = self.shared();
-        let pending = &mut self.pending;
+        let (shared, pending) = (&self.shared, &mut self.pending);
+        assert!(!shared.is_empty(), "apalis asks for the middleware before it polls");
         self.running.get_or_insert_with(|| {
             let (out, claimed) = mpsc::unbounded_channel();
             let mut tasks = JoinSet::new();
-            tasks.spawn(fetcher::fetch(shared.clone(), out));
-            tasks.spawn(leases::renew(shared.clone()));
-            tasks.spawn(completer::write_acks(
-                shared.clone(),
-                pending.take().expect("made with the middleware"),
-            ));
-            tasks.spawn(sweep(shared.clone()));
-            tasks.spawn(workers::heartbeat(shared.clone()));
-            tasks.spawn(stop(shared, context.clone()));
+            for (shard, pending) in shared.iter().zip(pending.drain(..)) {
+                tasks.spawn(fetcher::fetch(shard.clone(), out.clone()));
+                tasks.spawn(leases::renew(shard.clone()));
+                tasks.spawn(completer::write_acks(shard.clone(), pending));
+                tasks.spawn(sweep(shard.clone()));
+                tasks.spawn(workers::heartbeat(shard.clone()));
+            }
+            tasks.spawn(stop(shared.clone(), context.clone()));
             Running { claimed, _tasks: tasks }
         })
     }
@@ -90,26 +95,30 @@ impl Consumer {
 
 /// Begins the shutdown when apalis does. apalis informs a backend only after the last handler has
 /// finished and offers nothing to wait on, so this polls; each poll costs one atomic load.
-async fn stop(shared: Arc<ConsumerContext>, context: WorkerContext) {
+async fn stop(shared: Arc<[Arc<ConsumerContext>]>, context: WorkerContext) {
+    let first = &shared[0];
     let mut ticks = interval(Duration::from_millis(50));
     while !context.is_shutting_down() {
         ticks.tick().await;
     }
-    shared.proceed_to(Phase::Drain);
-    sleep(shared.settings.grace).await;
-    shared.proceed_to(Phase::End);
-    shared.leases.stop_all(Stopped::Shutdown);
+    first.proceed_to(Phase::Drain);
+    sleep(first.settings.grace).await;
+    first.proceed_to(Phase::End);
+    shared.iter().for_each(|shard| shard.leases.stop_all(Stopped::Shutdown));
 }
 
-/// Ends the backend after the last handler: waits for a claim that is on its way, and hands back
+/// Ends the backend after the last handler: waits for claims that are on their way, and hands back
 /// the jobs that no handler received.
-async fn close(shared: Arc<ConsumerContext>, mut running: Running) {
-    shared.proceed_to(Phase::Drain);
+async fn close(shared: Arc<[Arc<ConsumerContext>]>, mut running: Running) {
+    shared[0].proceed_to(Phase::Drain);
     while running.claimed.recv().await.is_some() {}
-    completer::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began")
-        .await;
+    let why = "the worker stopped before the job began";
+    join_all(shared.iter().map(|shard| async move {
+        completer::hand_back(shard, &shard.leases.all(), why).await;
+    }))
+    .await;
     drop(running);
-    workers::deregister(&shared).await;
+    join_all(shared.iter().map(|shard| workers::deregister(shard))).await;
 }
 
 impl Backend for Consumer {
@@ -139,7 +148,7 @@ impl Backend for Consumer {
         _: &WorkerContext,
     ) -> Poll<Result<(), Infallible>> {
         if let Some(running) = self.running.take() {
-            self.closing = Some(Box::pin(close(self.shared(), running)));
+            self.closing = Some(Box::pin(close(self.shared.clone(), running)));
         }
         match &mut self.closing {
             Some(closing) => closing.as_mut().poll(cx).map(Ok),
@@ -160,24 +169,37 @@ impl BackendConfig for Consumer {
     }
 
     fn middleware(&mut self, context: &mut WorkerContext) -> CompleterLayer {
-        let (acks, pending) = Acks::new();
-        self.pending = Some(pending);
         let random = Uuid::now_v7().simple().to_string();
-        let shared = Arc::new(ConsumerContext {
-            scripts: self.queue.scripts.clone(),
-            keyring: self.queue.keyring.clone(),
-            worker: format!("{}-{}", context.name(), &random[24..]),
-            settings: self.settings.clone(),
-            leases: Leases::default(),
-            acks,
-            slots: Arc::new(Semaphore::new(self.settings.concurrency.max(1))),
-            unproven: Arc::default(),
-            phase: watch::Sender::new(Phase::Work),
-            drained: watch::Sender::new(false),
-            claims: self.queue.claims.clone(),
-        });
-        self.shared = Some(shared.clone());
-        CompleterLayer::new(shared)
+        let worker = format!("{}-{}", context.name(), &random[24..]);
+        let slots = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
+        let (unproven, phase) = (Arc::default(), Arc::new(watch::Sender::new(Phase::Work)));
+        let drained = Arc::new(watch::Sender::new(false));
+        let ended = Arc::<Notify>::default();
+        let shards = self.queue.shards.all();
+        let all_leases: Arc<[_]> = shards.iter().map(|_| Arc::<Leases>::default()).collect();
+        let context = |(shard, scripts): (usize, &Arc<Scripts>)| {
+            let (acks, pending) = Acks::new();
+            self.pending.push(pending);
+            Arc::new(ConsumerContext {
+                shard,
+                scripts: scripts.clone(),
+                shards: self.queue.shards.clone(),
+                keyring: self.queue.keyring.clone(),
+                worker: worker.clone(),
+                settings: self.settings.clone(),
+                leases: all_leases[shard].clone(),
+                all_leases: all_leases.clone(),
+                acks,
+                slots: slots.clone(),
+                ended: ended.clone(),
+                unproven: Arc::clone(&unproven),
+                phase: phase.clone(),
+                drained: drained.clone(),
+                all_claims: self.queue.claims.clone(),
+            })
+        };
+        self.shared = shards.iter().enumerate().map(context).collect();
+        CompleterLayer::new(self.shared.clone())
     }
 }
 

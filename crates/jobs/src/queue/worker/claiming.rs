@@ -1,7 +1,9 @@
 //! Records whether the claims of this process succeed, by which it knows whether it is ready.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -19,8 +21,10 @@ pub enum NotClaiming {
     #[error("no claim of jobs has succeeded since the start of this process")]
     NotBegun,
     /// Claims fail, a step between two claims, or the ends of runs cannot be written.
-    #[error("claiming jobs has failed for {} s: {error}", since.as_secs())]
+    #[error("claiming jobs{} has failed for {} s: {error}", of_shard(*shard), since.as_secs())]
     Failing {
+        /// The number of the shard from 0, in a queue with several. Others may work.
+        shard: Option<usize>,
         /// The time since the first failure in a row.
         since: Duration,
         /// The error of the last failure. It names the script or command and the code of Redis.
@@ -105,13 +109,38 @@ impl ClaimLoop {
         let _ = timeout(at_most, decided).await;
         let now = self.0.borrow();
         match now.failing() {
-            Some(Fault { error, since, .. }) => {
-                Err(NotClaiming::Failing { since: since.elapsed(), error: error.clone() })
-            }
+            Some(Fault { error, since, .. }) => Err(NotClaiming::Failing {
+                shard: None,
+                since: since.elapsed(),
+                error: error.clone(),
+            }),
             None if now.has_claimed => Ok(()),
             None => Err(NotClaiming::NotBegun),
         }
     }
+}
+
+fn of_shard(shard: Option<usize>) -> String {
+    shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default()
+}
+
+/// Makes the states of the loops that claim jobs, one for each shard.
+pub(crate) fn claim_loops(shards: usize) -> Arc<[ClaimLoop]> {
+    (0..shards).map(|_| ClaimLoop::default()).collect()
+}
+
+/// Returns whether jobs of all shards are claimed. Waits this long for the first claims.
+pub(crate) async fn read_all(shards: &[ClaimLoop], at_most: Duration) -> Result<(), NotClaiming> {
+    let states = join_all(shards.iter().map(|shard| shard.read(at_most))).await;
+    for (number, state) in states.into_iter().enumerate() {
+        state.map_err(|error| match error {
+            NotClaiming::Failing { since, error, .. } if shards.len() > 1 => {
+                NotClaiming::Failing { shard: Some(number), since, error }
+            }
+            error => error,
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -59,11 +59,12 @@ const MAX_ACKS: usize = 32;
 /// Wraps a worker's handler. apalis applies it without being asked.
 #[derive(Clone)]
 pub struct CompleterLayer {
-    shared: Arc<ConsumerContext>,
+    /// The contexts of all shards.
+    shared: Arc<[Arc<ConsumerContext>]>,
 }
 
 impl CompleterLayer {
-    pub(crate) const fn new(shared: Arc<ConsumerContext>) -> Self {
+    pub(crate) const fn new(shared: Arc<[Arc<ConsumerContext>]>) -> Self {
         Self { shared }
     }
 }
@@ -79,7 +80,7 @@ impl<S> Layer<S> for CompleterLayer {
 /// The service of [`CompleterLayer`] around a handler.
 #[derive(Clone)]
 pub struct CompleterService<S> {
-    shared: Arc<ConsumerContext>,
+    shared: Arc<[Arc<ConsumerContext>]>,
     inner: S,
 }
 
@@ -99,7 +100,7 @@ where
     }
 
     fn call(&mut self, task: Task<Claimed>) -> Self::Future {
-        let shared = self.shared.clone();
+        let shared = self.shared[task.args.shard].clone();
         let token = task.args.token;
         let deadline = deadline(&task.args);
         let about = task.args.job.gateway().map(gateway_view::about).unwrap_or_default();
@@ -113,6 +114,7 @@ where
             };
             supervise(&shared, token, deadline, &about, run).await;
             shared.leases.remove(token);
+            shared.ended.notify_one();
             Ok(())
         })
     }
@@ -313,7 +315,7 @@ async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Vec<Option<Ac
     let ack = || shared.scripts.ack(&shared.worker, retry, acks);
     let written = retry_until_shutdown(shared, ACK, ack).await;
     if written.is_some() {
-        shared.claims.succeeded(Step::End);
+        shared.claims().succeeded(Step::End);
     }
     written.map_or(vec![None; acks.len()], |acked| acked.into_iter().map(Some).collect())
 }
@@ -361,7 +363,7 @@ where
             Err(error) => {
                 tracing::error!(%error, what, "queue call failed, left to the lease");
                 if what == ACK {
-                    shared.claims.failed(Step::End, &error);
+                    shared.claims().failed(Step::End, &error);
                 }
             }
         },

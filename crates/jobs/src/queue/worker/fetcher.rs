@@ -1,5 +1,6 @@
-//! The fetcher: claims jobs for free slots, and sleeps while there are none.
+//! The fetcher: claims jobs of a shard for free slots, and sleeps while there are none.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::claiming::Step;
 use super::context::{ConsumerContext, Phase};
-use crate::queue::redis::claim::{RawClaim, Room};
+use crate::queue::error::QueueError;
+use crate::queue::redis::claim::{Batch, RawClaim, Room};
 use crate::queue::worker::completer;
 use crate::queue::worker::journal::LeasedJournal;
 use crate::queue::worker::leases::{LeasedJob, Slot, UsedRecord};
@@ -24,6 +26,12 @@ use crate::seal::Keyring;
 
 /// The most jobs of one claim, whose script holds Redis for a few milliseconds.
 const MAX_CLAIM: usize = 32;
+
+/// The longest wait after a claim that found jobs, but no slots that they may have.
+const LIMITED: Duration = Duration::from_secs(1);
+
+/// The longest time that a claim keeps free slots from other shards.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The delays between calls while Redis is away: 100 ms, 200 ms, 400 ms, 800 ms, 1.6 s, and then 2
 /// s each time, ±20 %. That is often enough to continue within seconds of its return.
@@ -36,6 +44,9 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
     let blocking = shared.scripts.blocking_connection();
     // Only work and a whole wait end a row of failures: claims may succeed while every wait fails.
     let (mut faults, mut alone) = (0, false);
+    // A wait that was not over when a run of another shard ended. It goes on, because it could take
+    // a wake-up with it.
+    let mut waiting = None;
     loop {
         let slots = select! {
             slots = free_slots(&shared, alone) => slots,
@@ -50,21 +61,23 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
         }
         let asked = Instant::now();
         let wanted = slots.num_permits();
-        let free = wanted + shared.slots.available_permits();
         let slots_in_all = shared.settings.concurrency.max(1);
-        let room = Room {
-            wanted,
-            held: slots_in_all.saturating_sub(free),
-            slots: slots_in_all,
-            unproven: Arc::strong_count(&shared.unproven) - 1,
+        let held = if alone {
+            // Only the runs of this shard matter.
+            shared.leases.runs()
+        } else {
+            // What the claims of other shards may bring at the moment counts as well.
+            slots_in_all.saturating_sub(wanted + shared.slots.available_permits())
         };
-        let batch = select! {
-            batch = shared.scripts.claim(&shared.worker, room, &shared.settings) => batch,
+        let unproven = Arc::strong_count(&shared.unproven) - shared.all_leases.len();
+        let room = Room { wanted, held, slots: slots_in_all, unproven };
+        let (batch, slots) = select! {
+            claimed = claim(&shared, room, slots) => claimed,
             () = shared.reaches(Phase::End) => return,
         };
         let (step, ended) = match batch {
             Ok(batch) => {
-                shared.claims.succeeded(Step::Claim);
+                shared.claims().succeeded(Step::Claim);
                 alone = batch.alone;
                 let empty = batch.jobs.is_empty();
                 hand_out(&shared, &out, batch.jobs, slots, asked + shared.settings.lease).await;
@@ -75,22 +88,27 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
                     faults = 0;
                     continue;
                 }
+                // Slots that runs of other shards have may be all that is missing.
+                let is_limited = shared.all_leases.len() > 1 && wait <= LIMITED && room.held > 0;
+                let begin = || Box::pin(shared.scripts.wait(&blocking, &shared.worker, wait));
                 let woken = select! {
                     () = sleep(shared.settings.sweep), if alone => continue,
-                    woken = shared.scripts.wait(&blocking, &shared.worker, wait), if !alone => woken,
+                    woken = waiting.get_or_insert_with(begin), if !alone => woken,
+                    () = shared.ended.notified(), if is_limited && !alone => continue,
                     () = shared.reaches(Phase::Drain) => return,
                 };
+                waiting = None;
                 (Step::Wait, woken)
             }
             Err(error) => (Step::Claim, Err(error)),
         };
         let Err(error) = ended else {
             faults = 0;
-            shared.claims.succeeded(step);
+            shared.claims().succeeded(step);
             continue;
         };
         faults += 1;
-        shared.claims.failed(step, &error);
+        shared.claims().failed(step, &error);
         if error.is_unavailable() {
             tracing::warn!(%error, faults, "claim failed, retrying");
         } else {
@@ -103,6 +121,30 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
     }
 }
 
+/// Claims jobs for these slots. If Redis is slow, other shards may use the slots meanwhile.
+async fn claim(
+    shared: &ConsumerContext,
+    room: Room,
+    slots: OwnedSemaphorePermit,
+) -> (Result<Batch, QueueError>, OwnedSemaphorePermit) {
+    let mut claim = pin!(async {
+        shared.shards.check(true).await?;
+        shared.scripts.claim(&shared.worker, room, &shared.settings).await
+    });
+    if shared.all_leases.len() == 1 {
+        return (claim.await, slots);
+    }
+    if let Ok(batch) = timeout(PATIENCE, &mut claim).await {
+        return (batch, slots);
+    }
+    drop(slots);
+    let batch = claim.await;
+    let needed = batch.as_ref().map_or(0, |batch| batch.jobs.len().min(room.wanted));
+    let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+    let slots = shared.slots.clone().acquire_many_owned(needed).await;
+    (batch, slots.expect("nobody closes the semaphore"))
+}
+
 /// Waits until the worker may claim jobs again.
 async fn rest(shared: &ConsumerContext) {
     // The worker may have been woken for a job that it does not take. This wakes another worker.
@@ -111,18 +153,17 @@ async fn rest(shared: &ConsumerContext) {
     {
         tracing::warn!(%error, "waking another worker failed");
     }
-    shared.claims.rests();
+    shared.claims().rests();
     // The sender lives in `shared`, so this cannot fail.
     let _ = shared.drained.subscribe().wait_for(|drained| !drained).await;
 }
 
 /// Waits for a free slot, then takes all that are free. A worker that is to run a job alone first
-/// waits until all are free, and looks again from time to time, which keeps its turn.
+/// waits until it runs nothing of the shard, and looks again from time to time, which keeps its turn.
 async fn free_slots(shared: &ConsumerContext, alone: bool) -> OwnedSemaphorePermit {
     if alone {
-        let all = u32::try_from(shared.settings.concurrency.max(1)).unwrap_or(u32::MAX);
-        let all = shared.slots.clone().acquire_many_owned(all);
-        drop(timeout(shared.settings.sweep, all).await);
+        // If that takes longer, the claim keeps the turn.
+        let _ = timeout(shared.settings.sweep, shared.leases.until_empty()).await;
     }
     let mut slots =
         shared.slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
@@ -144,8 +185,8 @@ async fn hand_out(
     let loading = || async {
         let loaded = Loaded::load(&shared.scripts, &jobs).await;
         match &loaded {
-            Ok(_) => shared.claims.succeeded(Step::Records),
-            Err(error) => shared.claims.failed(Step::Records, error),
+            Ok(_) => shared.claims().succeeded(Step::Records),
+            Err(error) => shared.claims().failed(Step::Records, error),
         }
         loaded
     };
@@ -165,6 +206,7 @@ async fn hand_out(
             let held = leases.iter().map(|held| held.lease.clone()).collect();
             let journal = LeasedJournal { shared: Arc::clone(shared), leases: held };
             claimed.keep_journal_in(Box::new(journal));
+            claimed.shard = shared.shard;
             // The token makes the id unique: a job may be claimed again while its lost run is still
             // being stopped.
             let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::context::{ConsumerContext, ticks};
@@ -69,9 +69,13 @@ impl Slot {
     }
 }
 
-/// All runs of one worker, by the token of their first lease.
+/// All runs of one worker in one shard, by the token of their first lease.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<HashMap<u64, Entry>>);
+pub(crate) struct Leases {
+    runs: Mutex<HashMap<u64, Entry>>,
+    /// Notified when the last run ends.
+    emptied: Notify,
+}
 
 struct Entry {
     held: Vec<LeasedJob>,
@@ -100,7 +104,28 @@ impl Leases {
     }
 
     pub(crate) fn remove(&self, token: u64) {
-        self.lock().remove(&token);
+        let mut runs = self.lock();
+        // The slot is free again before anybody hears of it.
+        drop(runs.remove(&token));
+        if runs.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing runs.
+    pub(crate) async fn until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.runs() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Returns the number of runs.
+    pub(crate) fn runs(&self) -> usize {
+        self.lock().len()
     }
 
     /// Returns the leases of a run, and a receiver of the reason when it has to stop. Returns none
@@ -164,7 +189,7 @@ impl Leases {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
         // No code panics under the lock half-way through a change, so a poisoned map is still
         // consistent.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,15 +5,24 @@ use std::sync::Arc;
 use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::claim::Room;
 
-/// Takes back lost leases and makes due jobs ready, even while this worker has no slot free.
+/// Brings the pauses of a later shard up to date, takes back lost leases and makes due jobs ready, even while this worker has no slot free.
 pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
     let mut ticks = ticks(shared.settings.sweep);
     loop {
         ticks.tick().await;
+        // The fetcher reports that.
+        if shared.shards.check(true).await.is_err() {
+            continue;
+        }
         if let Err(error) =
             shared.scripts.claim(&shared.worker, Room::default(), &shared.settings).await
         {
             tracing::warn!(%error, "sweep failed");
+        }
+        if shared.shard > 0
+            && let Err(error) = shared.shards.copy_pauses(&shared.scripts).await
+        {
+            tracing::warn!(%error, shard = shared.shard, "copying pauses failed");
         }
     }
 }

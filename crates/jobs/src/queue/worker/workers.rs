@@ -62,17 +62,22 @@ impl WorkerRecord {
     }
 }
 
-/// Sends a heartbeat every [`crate::queue::Settings::renew`], whose answer says whether this worker
-/// may claim jobs.
+/// Sends a heartbeat to a shard every [`crate::queue::Settings::renew`]. The answer of the first one
+/// says whether this worker may claim jobs.
 pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
     let host = host();
     let mut ticks = ticks(shared.settings.renew);
     loop {
         ticks.tick().await;
-        let (running, concurrency) = (shared.leases.count(), shared.settings.concurrency);
+        // The fetcher reports that.
+        if shared.shards.check(true).await.is_err() {
+            continue;
+        }
+        let running = shared.all_leases.iter().map(|leases| leases.count()).sum();
+        let concurrency = shared.settings.concurrency;
         match shared.scripts.heartbeat(&shared.worker, &host, running, concurrency).await {
             Ok(drain) => {
-                if shared.drained.send_replace(drain) != drain {
+                if shared.shard == 0 && shared.drained.send_replace(drain) != drain {
                     tracing::info!(worker = shared.worker, drain, "draining changed");
                 }
             }

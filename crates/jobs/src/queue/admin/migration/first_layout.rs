@@ -35,7 +35,7 @@ impl Queue {
             for first in (0_usize..).step_by(AT_ONCE) {
                 let mut page = cmd("ZRANGE");
                 page.arg(&key).arg(first).arg(first + AT_ONCE - 1);
-                let ids: Vec<String> = self.scripts.read("migrate", &page).await?;
+                let ids: Vec<String> = self.first().await?.read("migrate", &page).await?;
                 let heads: Vec<Option<Vec<u8>>> = self.old_fields(&ids, "job").await?;
                 let documents = self.old_fields(&ids, "payload").await?;
                 for ((id, head), document) in ids.iter().zip(heads).zip(documents) {
@@ -61,7 +61,7 @@ impl Queue {
             for (id, document) in some.iter().zip(documents) {
                 jobs.extend(recorded(self.keyring(), id, document)?.map(|values| (id, values)));
             }
-            self.scripts.run::<()>(lua::migrate, ("record", jobs)).await?;
+            self.first().await?.run::<()>(lua::migrate, ("record", jobs)).await?;
         }
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Queue {
         for id in ids {
             commands.hget(self.keys().old_job(id), field);
         }
-        self.scripts.read_all("migrate", &commands).await
+        self.first().await?.read_all("migrate", &commands).await
     }
 }
 

@@ -67,3 +67,16 @@ local function free_more()
   if free_lane(lane, by, FREED_AT_ONCE) < FREED_AT_ONCE then call('ZREM', K.reconnected, lane) end
   return true
 end
+
+-- A scope is not paused any more: workers look for its jobs.
+local function resume_jobs(scope)
+  local lane = scope:match('^gateway:(.*)$')
+  if lane and call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+  wake()
+  -- Of a lane that has running jobs only the worker that runs them can take more, and it may have
+  -- slots free.
+  for _, id in ipairs(call('ZRANGE', K.state .. 'running', 0, 999)) do
+    local job = read(id)
+    if job and job.worker then wake(job.worker) end
+  end
+end

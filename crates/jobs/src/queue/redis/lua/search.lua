@@ -8,7 +8,7 @@
 --       `state:…` or `group:…`; then the texts
 -- Returns {number of the list that it stopped in or 0 if it came to the end, score and id of the
 --   last job seen there, how many were examined, fields and values per job, flat, with the
---   document}.
+--   document, and per job the number of its list and its score, flat}.
 -- Cost  3 commands per list, and 1 per job examined; 20 to find the position to begin at, 1 per job
 --   found. It stops early when the jobs are large.
 
@@ -17,7 +17,7 @@ local to_find, to_look, lane, with_documents, prefix =
   tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '0', ARGV[5]
 local LISTS = tonumber(ARGV[8])
 local NEEDLES = #ARGV - 8 - LISTS
-local looked, passed, bytes, found = 0, 0, 0, {}
+local looked, passed, bytes, found, places = 0, 0, 0, {}, {}
 
 -- Not by `gateway`: what only reads must not write.
 local packed = lane ~= '' and call('HGET', K.gateway, lane)
@@ -48,6 +48,7 @@ local function holds_all(stored)
   return true
 end
 
+-- Returns whether it was found.
 local function look_at(id)
   if prefix ~= '' and id:sub(1, #prefix) ~= prefix then
     passed = passed + 1
@@ -65,6 +66,7 @@ local function look_at(id)
   document = document or document_of(job) or ''
   bytes = bytes + #document
   found[#found + 1] = shown_job(job, document)
+  return true
 end
 
 local function is_enough()
@@ -84,7 +86,7 @@ local function chunk(key, down, place)
 end
 
 -- Returns the score and id of the last one that was seen, or nothing if it came to the end.
-local function look_through(key, down, place)
+local function look_through(list, key, down, place)
   while true do
     local some = chunk(key, down, place)
     if prefix == '' then
@@ -95,7 +97,9 @@ local function look_through(key, down, place)
       read_all(ids)
     end
     for i = 1, #some, 2 do
-      look_at(some[i])
+      if look_at(some[i]) then
+        places[#places + 1], places[#places + 2] = list, some[i + 1]
+      end
       if is_enough() then return some[i + 1], some[i] end
     end
     if #some < 2 * CHUNK then return end
@@ -109,8 +113,8 @@ for i = 1, LISTS do
     local key, place = (sort == 'group' and K.group or K.state) .. name, down and math.huge or 0
     if i == 1 and ARGV[7] ~= '' then place = before(key, ARGV[6], ARGV[7], not down) end
     if place == math.huge then place = call('ZCARD', key) end
-    local score, id = look_through(key, down, place)
-    if id then return { i, score, id, looked, found } end
+    local score, id = look_through(i, key, down, place)
+    if id then return { i, score, id, looked, found, places } end
   end
 end
-return { 0, '0', '', looked, found }
+return { 0, '0', '', looked, found, places }

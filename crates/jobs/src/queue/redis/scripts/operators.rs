@@ -40,8 +40,8 @@ pub(crate) struct SearchRequest<'a> {
 }
 
 /// The answer of `search.lua`: where it stopped (the number of the list from 1, or 0 at the end;
-/// score; id), how many jobs it looked at, and the jobs that it found.
-pub(crate) type SearchAnswer = (usize, f64, String, u64, Vec<Fields>);
+/// score; id), how many jobs it looked at, the jobs that it found, and the list and score of each.
+pub(crate) type SearchAnswer = (usize, f64, String, u64, Vec<Fields>, Vec<(usize, f64)>);
 
 /// The answer of `summary.lua`, whose header explains the values.
 pub(crate) type SummaryAnswer =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, cmd, pipe};
 use uuid::Uuid;
 
-use super::Scripts;
+use super::{Scripts, is_repeated};
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
 use crate::queue::redis::server;
@@ -111,13 +111,19 @@ impl Scripts {
         self.read("rolled", cmd("GET").arg(self.keys.rolled())).await
     }
 
-    /// Returns the entries of the audit before this one, or the latest, newest first.
+    /// Returns the entries of the audit before this one, which may be included, or the
+    /// latest, newest first.
     pub(crate) async fn audit(
         &self,
         before: Option<&str>,
+        inclusive: bool,
         limit: usize,
     ) -> Result<Entries, QueueError> {
-        let from = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
+        let from = match before {
+            Some(id) if inclusive => id.to_owned(),
+            Some(id) => format!("({id}"),
+            None => "+".to_owned(),
+        };
         self.read(
             "audit",
             cmd("XREVRANGE").arg(self.keys.audit()).arg(from).arg("-").arg("COUNT").arg(limit),
@@ -213,15 +219,19 @@ impl Scripts {
             .map_err(|error| QueueError::from_redis(what, &error))
     }
 
+    /// Sends a command, which may be sent twice, like [`Self::run`].
     pub(crate) async fn read<T: FromRedisValue>(
         &self,
         what: &'static str,
         command: &Cmd,
     ) -> Result<T, QueueError> {
-        self.connection
-            .request(async |mut redis| command.query_async(&mut redis).await)
-            .await
-            .map_err(|error| QueueError::from_redis(what, &error))
+        let ask =
+            || self.connection.request(async |mut redis| command.query_async(&mut redis).await);
+        let mut result = ask().await;
+        if result.as_ref().is_err_and(is_repeated) {
+            result = ask().await;
+        }
+        result.map_err(|error| QueueError::from_redis(what, &error))
     }
 }
 

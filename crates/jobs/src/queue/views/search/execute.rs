@@ -1,6 +1,8 @@
 //! The execution of a search: takes the narrowest way first, and examines a bounded number of jobs
 //! per call.
 
+use std::sync::Arc;
+
 use mission_core::json;
 use serde_json::Value;
 use uuid::Uuid;
@@ -9,8 +11,8 @@ use super::cursor::EnqueuedAt;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
-use crate::queue::redis::scripts::id_or_empty;
 use crate::queue::redis::scripts::operators::{Documents, SearchRequest};
+use crate::queue::redis::scripts::{Scripts, id_or_empty};
 use crate::queue::states::State;
 use crate::queue::views::job_view::{JobRecord, Names};
 use crate::queue::{MAX_PAGE, Queue};
@@ -57,8 +59,8 @@ impl Queue {
         agent: Uuid,
         limit: usize,
     ) -> Result<Vec<JobRecord>, QueueError> {
-        let (_, rows) =
-            self.scripts.chain(limit.clamp(1, MAX_PAGE), agent, Some(gateway), None).await?;
+        let shard = self.shards.of_lane(gateway).await?;
+        let (_, rows) = shard.chain(limit.clamp(1, MAX_PAGE), agent, Some(gateway), None).await?;
         Ok(rows.into_iter().filter_map(|fields| read(fields).map(|(job, _)| job)).collect())
     }
 }
@@ -84,7 +86,7 @@ struct Execution<'a> {
 
 impl Execution<'_> {
     async fn one(mut self, id: Uuid) -> Result<Found, QueueError> {
-        let (fields, _) = self.queue.scripts.get(id).await?;
+        let (fields, _) = self.queue.shards.of_job(id).await?.get(id).await?;
         self.take(vec![fields], None);
         Ok(self.end(None))
     }
@@ -130,15 +132,14 @@ impl Execution<'_> {
     ) -> Result<Chain, QueueError> {
         let Some(agent) = self.search.agent else { return Ok(Chain::Lost(None)) };
         let mut last = after.map(|after| (after.id, after.until));
+        let shard = self.shard_of_agent(agent, last.map(|(id, _)| id)).await?;
+        let Some(shard) = shard else { return Ok(Chain::Lost(None)) };
         loop {
             let left = self.limit - self.found.len();
             // A job that matches may be among many that do not.
             let most = if self.search.is_narrow() { MAX_PAGE } else { left };
-            let (behind, rows) = self
-                .queue
-                .scripts
-                .chain(most, agent, self.search.gateway, last.map(|(id, _)| id))
-                .await?;
+            let (behind, rows) =
+                shard.chain(most, agent, self.search.gateway, last.map(|(id, _)| id)).await?;
             *calls -= 1;
             for fields in rows {
                 self.looked_at += 1;
@@ -167,8 +168,11 @@ impl Execution<'_> {
         if let Some(error) = error {
             let gateway = id_or_empty(*gateway);
             let (code, method) = error.split_once('/').unwrap_or((error, ""));
-            let groups = self.queue.scripts.group_keys([&gateway, code, method]).await?;
-            let mut lists: Vec<_> = groups.iter().map(|key| format!("-group:{key}")).collect();
+            let of = [gateway.as_str(), code, method];
+            let groups = self.queue.shards.ask(|shard| async move { shard.group_keys(of).await });
+            let groups = groups.await?;
+            let mut lists: Vec<_> =
+                groups.iter().flatten().map(|key| format!("-group:{key}")).collect();
             lists.sort_unstable();
             return Ok(lists);
         }
@@ -211,22 +215,26 @@ impl Execution<'_> {
                 lists: some,
                 texts: &texts,
             };
-            let (stopped_in, score, id, looked_at, rows) =
-                self.queue.scripts.search(&request).await?;
-            self.looked_at += looked_at;
-            self.take(rows, until);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a time after 1970"
-            )]
-            let score = score as u64;
-            let cursor = |list: &String, score, id| Cursor { list: list.clone(), score, id, until };
-            let stopped_in = stopped_in.checked_sub(1).and_then(|index| some.get(index));
-            place = match (stopped_in, left.get(LISTS)) {
-                (Some(list), _) => Some(cursor(list, score, id.parse().unwrap_or_default())),
+            let (rows, stopped) = self.ask(&request).await?;
+            let cursor = |(list, score, id): Place| {
+                let (score, id) = if is_down(&some[list]) { (-score, !id) } else { (score, id) };
+                let (list, score) = (some[list].clone(), score.unsigned_abs());
+                Cursor { list, score, id: Uuid::from_u128(id), until }
+            };
+            let mut full_at = None;
+            for (place, fields) in rows {
+                self.take(vec![fields], until);
+                if self.found.len() == self.limit {
+                    full_at = Some(place);
+                    break;
+                }
+            }
+            place = match (full_at.or(stopped), left.get(LISTS)) {
+                (Some(place), _) => Some(cursor(place)),
                 // The next page begins at the start of the next list.
-                (None, Some(list)) => Some(cursor(list, LATEST, Uuid::max())),
+                (None, Some(list)) => {
+                    Some(Cursor { list: list.clone(), score: LATEST, id: Uuid::max(), until })
+                }
                 (None, None) => return Ok(None),
             };
             if self.found.len() == self.limit {
@@ -235,6 +243,69 @@ impl Execution<'_> {
         }
         Ok(place)
     }
+
+    /// Asks the shards that can have jobs of the gateway. Returns what they found in order up to the
+    /// first place at which one of them stopped, and that place.
+    async fn ask(
+        &mut self,
+        request: &SearchRequest<'_>,
+    ) -> Result<(Vec<(Place, Fields)>, Option<Place>), QueueError> {
+        let shards = &self.queue.shards;
+        let answers = match self.search.gateway {
+            Some(gateway) => vec![shards.of_lane(gateway).await?.search(request).await?],
+            None => shards.ask(|shard| async move { shard.search(request).await }).await?,
+        };
+        let place = |list: usize, score: f64, id: Uuid| -> Option<Place> {
+            #[expect(clippy::cast_possible_truncation, reason = "a time after 1970")]
+            let (list, score, id) = (list.checked_sub(1)?, score as i64, id.as_u128());
+            let down = is_down(request.lists.get(list)?);
+            Some(if down { (list, -score, !id) } else { (list, score, id) })
+        };
+        let mut rows = Vec::new();
+        let mut stopped = None::<Place>;
+        for (stopped_in, score, id, looked_at, found, places) in answers {
+            self.looked_at += looked_at;
+            let end = place(stopped_in, score, id.parse().unwrap_or_default());
+            stopped = stopped.into_iter().chain(end).min();
+            rows.extend(found.into_iter().zip(places).filter_map(|(fields, (list, score))| {
+                Some((place(list, score, fields.parse("id")?)?, fields))
+            }));
+        }
+        rows.retain(|(place, _)| stopped.is_none_or(|stopped| *place <= stopped));
+        rows.sort_by_key(|(place, _)| *place);
+        Ok((rows, stopped))
+    }
+
+    /// Returns the shard with the jobs of the agent; none if no shard knows it, or several do.
+    async fn shard_of_agent(
+        &self,
+        agent: Uuid,
+        last: Option<Uuid>,
+    ) -> Result<Option<Arc<Scripts>>, QueueError> {
+        let shards = &self.queue.shards;
+        if let Some(gateway) = self.search.gateway {
+            return Ok(Some(shards.of_lane(gateway).await?.clone()));
+        }
+        if shards.all().len() == 1 {
+            return Ok(Some(shards.first().clone()));
+        }
+        if let Some(last) = last {
+            return Ok(Some(shards.of_job(last).await?.clone()));
+        }
+        let known = shards.ask(|shard| async move { shard.chain(1, agent, None, None).await });
+        let known = known.await?.into_iter().zip(shards.all());
+        let mut known = known.filter(|((behind, _), _)| behind != "unknown");
+        let (first, second) = (known.next(), known.next());
+        Ok(first.filter(|_| second.is_none()).map(|(_, shard)| shard.clone()))
+    }
+}
+
+/// The place of a job among the lists of a search: list, score and id, which count downwards in a
+/// list that does.
+type Place = (usize, i64, u128);
+
+fn is_down(list: &str) -> bool {
+    list.starts_with('-')
 }
 
 /// A score that is later than any time that Redis can keep.
