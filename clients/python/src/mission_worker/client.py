@@ -12,13 +12,13 @@ import redis
 from redis.exceptions import RedisError
 
 from . import _flows
-from ._flows import Command, Flow, Stream
+from ._flows import Command, Flow, Stream, Together
 from .errors import MissionError, translate
 from .event import Event
 from .job import Gateway
 from .record import Enqueued, JobRecord, StoredConnection
 from .seal import Keyring
-from .wire import Document, Duration, Keys, When
+from .wire import Document, Duration, Shards, When
 
 _Result = TypeVar("_Result")
 
@@ -29,13 +29,16 @@ class Client:
     It is as thread-safe as the given `redis.Redis`.
     """
 
-    def __init__(self, redis: redis.Redis, queue: str = "mission", *, secret_key: str | None = None) -> None:
+    def __init__(
+        self, redis: redis.Redis, queue: str = "mission", *, secret_key: str | None = None, shards: int = 1
+    ) -> None:
         """Use an existing Redis client; `queue` is the name in the workers' settings.
 
-        `secret_key` is the workers' `MISSION_SECRET_KEY`; it seals tokens before they reach Redis.
+        `secret_key` is the workers' `MISSION_SECRET_KEY`; it seals tokens before they reach Redis. `shards` is the
+        workers' `MISSION_SHARDS`; another number than the queue has in Redis raises `QueueError`.
         """
         self._redis = redis
-        self._keys = Keys.of(queue)
+        self._shards = Shards(queue, shards)
         self._keyring = Keyring(secret_key) if secret_key is not None else None
         # The types of the client library differ between versions.
         self._execute: Any = redis.execute_command
@@ -43,13 +46,15 @@ class Client:
         self._block = _flows.blocking(settings().get("socket_timeout"))
 
     @classmethod
-    def from_url(cls, url: str, queue: str = "mission", *, secret_key: str | None = None, **options: Any) -> Client:
+    def from_url(
+        cls, url: str, queue: str = "mission", *, secret_key: str | None = None, shards: int = 1, **options: Any
+    ) -> Client:
         """Create a Redis client from a URL: `redis://`, `rediss://` (TLS) or `unix://`.
 
         Connects on the first call. `options` go to `redis.Redis.from_url`.
         """
         options = {"socket_connect_timeout": 5, "socket_timeout": 15} | options
-        return cls(redis.Redis.from_url(url, **options), queue, secret_key=secret_key)
+        return cls(redis.Redis.from_url(url, **options), queue, secret_key=secret_key, shards=shards)
 
     @overload
     def enqueue(  # type: ignore[overload-overlap]
@@ -61,6 +66,7 @@ class Client:
         expires_in: Duration | None = ...,
         idempotency_key: str | None = ...,
         idempotency_life: Duration = ...,
+        replicas: int = ...,
     ) -> Enqueued: ...
 
     @overload
@@ -73,6 +79,7 @@ class Client:
         expires_in: Duration | None = ...,
         idempotency_key: str | None = ...,
         idempotency_life: Duration = ...,
+        replicas: int = ...,
     ) -> list[Enqueued]: ...
 
     def enqueue(
@@ -84,8 +91,9 @@ class Client:
         expires_in: Duration | None = None,
         idempotency_key: str | None = None,
         idempotency_life: Duration = timedelta(hours=24),
+        replicas: int = 0,
     ) -> Enqueued | list[Enqueued]:
-        """Check and store a job, or up to 50 of them, all or none.
+        """Check and store a job, or up to 50 of them: all or none, in a queue with shards all or none of each shard.
 
         A job is one of the dataclasses or a document (mapping, text). If the connection breaks, the request is repeated
         once; a job is still stored only once, because its id stays the same.
@@ -96,8 +104,10 @@ class Client:
         `idempotency_key`  while it is in use, no other job with it is stored: the answer is a `duplicate` with the id
                            and the state of the first one, whatever the document
         `idempotency_life` the time that the key is in use: 1 second to 30 days
+        `replicas`         waits until that many replicas of Redis have the jobs, a second at most for each shard, and
+                           else raises `NotReplicated`: the jobs are stored, but a failover may lose them
 
-        Raises `InvalidJob`, `ValueError`, `QueueUnavailable`, `ProtocolMismatch`.
+        Raises `InvalidJob`, `ValueError`, `QueueUnavailable`, `NotReplicated`, `ProtocolMismatch`.
         """
         when = When(
             delay=delay,
@@ -107,8 +117,8 @@ class Client:
             idempotency_life=idempotency_life,
         )
         if isinstance(job, (list, tuple)):
-            return self._run(_flows.enqueue(self._keys, job, when, self._keyring, listed=True))
-        return self._run(_flows.enqueue(self._keys, [job], when, self._keyring, listed=False))[0]  # type: ignore[list-item]
+            return self._run(_flows.enqueue(self._shards, job, when, self._keyring, replicas, listed=True))
+        return self._run(_flows.enqueue(self._shards, [job], when, self._keyring, replicas, listed=False))[0]  # type: ignore[list-item]
 
     def put_gateway(
         self, gateway: Gateway | Mapping[str, Any], *, by: str = "backend", why: str = ""
@@ -120,7 +130,7 @@ class Client:
 
         Raises `InvalidJob`, `QueueUnavailable`, `ProtocolMismatch`.
         """
-        return self._run(_flows.put_gateway(self._keys, gateway, self._keyring, by, why))
+        return self._run(_flows.put_gateway(self._shards, gateway, self._keyring, by, why))
 
     def forget_gateway(self, gateway: UUID | str, *, force: bool = False, by: str = "backend", why: str = "") -> None:
         """Forget a gateway: its connection, its agents and its figures. Nothing is changed on the gateway itself.
@@ -128,22 +138,22 @@ class Client:
         With `force`, agents that are not deleted are forgotten as well, and waiting jobs are cancelled. `by` and `why`
         are for the audit. Raises `GatewayInUse` if that is not possible, `QueueUnavailable`, `ProtocolMismatch`.
         """
-        self._run(_flows.forget_gateway(self._keys, gateway, force, by, why))
+        self._run(_flows.forget_gateway(self._shards, gateway, force, by, why))
 
     def get(self, job_id: UUID | str) -> JobRecord | None:
         """Return a job; none if it does not exist, or no longer exists."""
-        return self._run(_flows.get(self._keys, job_id))
+        return self._run(_flows.get(self._shards, job_id))
 
     def wait(self, job_id: UUID | str, timeout: float) -> JobRecord:
         """Return a job when it is done, dead, superseded or cancelled. A blocked job has not ended.
 
         Raises `TimeoutError` after `timeout` seconds, and `JobNotFound`.
         """
-        return self._run(_flows.wait(self._keys, job_id, timeout, self._block))
+        return self._run(_flows.wait(self._shards, job_id, timeout, self._block))
 
     def cursor(self) -> str:
         """Return the current end of the events, to read from there later."""
-        return self._run(_flows.last(self._keys))
+        return self._run(_flows.last(self._shards))
 
     def events(self, after: str | None = None, *, timeout: float | None = None) -> Iterator[Event]:
         """Read events as they happen, from now on, or after a cursor (`"0"` for all kept ones).
@@ -152,7 +162,7 @@ class Client:
         `QueueUnavailable`; then continue after the last event's cursor.
         """
         after = self.cursor() if after is None else after
-        return self._stream(_flows.events(self._keys, after, timeout, self._block))
+        return self._stream(_flows.events(self._shards, after, timeout, self._block))
 
     def consume(
         self, group: str, consumer: str, *, start: str = "$", timeout: float | None = None, claim_after: float = 60
@@ -163,7 +173,7 @@ class Client:
         `consumer` come first; it takes over events that others have not acknowledged for `claim_after` seconds.
         So an event can arrive twice. Blocks, as `events` does.
         """
-        return self._stream(_flows.consume(self._keys, group, consumer, start, timeout, claim_after, self._block))
+        return self._stream(_flows.consume(self._shards, group, consumer, start, timeout, claim_after, self._block))
 
     def ack(self, group: str, *events: Event | str) -> int:
         """Acknowledge events of the group. Returns the number of entries that were pending before.
@@ -171,7 +181,7 @@ class Client:
         Of several events in one entry, the last one counts for all.
         """
         return self._run(
-            _flows.ack(self._keys, group, [event.cursor if isinstance(event, Event) else event for event in events])
+            _flows.ack(self._shards, group, [event.cursor if isinstance(event, Event) else event for event in events])
         )
 
     def close(self) -> None:
@@ -208,8 +218,19 @@ class Client:
         except StopIteration:
             return
 
-    def _ask(self, command: Command) -> tuple[Any, MissionError | None]:
+    def _ask(self, command: Command | Together) -> tuple[Any, MissionError | None]:
         try:
+            if isinstance(command, Together):
+                return self._together(command), None
             return self._execute(*command.words, NEVER_DECODE=True), None
         except (RedisError, OSError) as error:
             return None, translate(error)
+
+    def _together(self, together: Together) -> list[Any]:
+        client: Any = self._redis
+        if hasattr(client, "get_node_from_key"):
+            client = client.get_redis_connection(client.get_node_from_key(together.key))
+        pipeline: Any = client.pipeline(transaction=False)
+        for words in together.commands:
+            pipeline.execute_command(*words, NEVER_DECODE=True)
+        return list(pipeline.execute())

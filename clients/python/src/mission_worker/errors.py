@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import redis.exceptions
+
+if TYPE_CHECKING:
+    from .record import Enqueued
 
 # First words of the error replies of a Redis that answers but cannot work at the moment.
 _CONDITIONS = {
@@ -77,6 +81,21 @@ class ConnectionLost(QueueUnavailable):
 
 class ProtocolMismatch(QueueError):
     """The queue in Redis has another version than this package. The message says what to upgrade."""
+
+
+class NotReplicated(QueueError):
+    """The jobs are stored, but fewer replicas than asked for have confirmed them, so a failover may lose them.
+
+    Enqueueing the same again is safe: newer jobs take the place of older ones of the same agent.
+    """
+
+    def __init__(self, confirmed: int, wanted: int, jobs: Sequence[Enqueued]) -> None:
+        """Keep the number of replicas and the jobs."""
+        super().__init__(f"the jobs are stored, but only {confirmed} of {wanted} replicas have confirmed them")
+        self.confirmed = confirmed
+        """The number of replicas that have confirmed all of the jobs."""
+        self.jobs = list(jobs)
+        """What `enqueue` would have returned."""
 
 
 class GatewayInUse(MissionError):

@@ -34,6 +34,12 @@ MAX_BYTES = 64 * 1024 * 1024
 """Maximum bytes of documents in one call."""
 MAX_ATTEMPTS = 12
 """Failed runs after which a job is dead."""
+MAX_SHARDS = 64
+"""Maximum number of shards of a queue."""
+MAX_REPLICAS = 9
+"""Maximum number of replicas that `enqueue` waits for."""
+VALUES = 17
+"""Arguments of `enqueue.lua` for each job."""
 
 Document: TypeAlias = Job | Mapping[str, Any] | str | bytes
 """An argument of `enqueue`: a job, or its document as a mapping or as text."""
@@ -67,11 +73,33 @@ class Keys:
     events: str
 
     @classmethod
-    def of(cls, queue: str) -> Keys:
-        """Check the queue's name."""
+    def of(cls, queue: str, shard: int) -> Keys:
+        """Return the keys of a shard."""
+        prefix = f"{{{queue}/{shard}}}" if shard else f"{{{queue}}}"
+        return cls(prefix=prefix, events=f"{prefix}:events")
+
+
+class Shards:
+    """The shards of a queue. Each is a queue of its own, and has all jobs of its gateways."""
+
+    def __init__(self, queue: str, count: int) -> None:
+        """Check the queue's name and the number of its shards."""
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", queue):
             raise ValueError(f"the queue name {queue!r} cannot be used; take letters, digits, -, _ and ., at most 64")
-        return cls(prefix=f"{{{queue}}}", events=f"{{{queue}}}:events")
+        if type(count) is not int or not 1 <= count <= MAX_SHARDS:
+            raise ValueError(f"{count!r} shards cannot be; use 1 to {MAX_SHARDS}, as the workers do (MISSION_SHARDS)")
+        self.all = [Keys.of(queue, shard) for shard in range(count)]
+        self.first = self.all[0]
+        self.agreed = False
+        """True once Redis has confirmed the number."""
+
+    def of(self, text: str | bytes) -> Keys:
+        """Return the shard of a gateway's id, or of an idempotency key."""
+        return self.all[_hash(text) % len(self.all)]
+
+    def of_job(self, job_id: UUID) -> Keys:
+        """Return the shard that the id of a job names, if this package or a worker made the id."""
+        return self.all[job_id.int % 2**16 % len(self.all)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +145,9 @@ def arguments(
             text, content = document.read(job)
         except InvalidJob as error:
             raise InvalidJob(error.problems, index if listed else None) from None
-        job_id = new_id()
-        ids.append(job_id)
         lane, subject = _place(content)
+        job_id = new_id(lane)
+        ids.append(job_id)
         text, is_sealed = keyring.seal(content, text) if keyring else (text, False)
         size += len(text)
         version = SEALED_VERSION if is_sealed else ENVELOPE_VERSION
@@ -139,7 +167,7 @@ def connection(gateway: Gateway | Mapping[str, Any], keyring: Keyring | None, by
     mark = _fingerprint(content, keyring)
     if keyring:
         text, _ = keyring.seal(content, text)
-    return [*_author(by, why), lane, str(new_id()), revision, mark, text]
+    return [*_author(by, why), lane, str(new_id(lane)), revision, mark, text]
 
 
 def stored_connection(answer: Any) -> StoredConnection:
@@ -215,12 +243,17 @@ def entry(item: Any) -> tuple[str, dict[str, bytes] | None]:
     return _text(cursor), {_text(name): value for name, value in pairs}
 
 
-def new_id() -> UUID:
-    """Create a UUID version 7, which orders ids by creation."""
+def new_id(gateway: str) -> UUID:
+    """Create a UUID version 7, which orders ids by creation. Its last 16 bits lead to the gateway's shard."""
     milliseconds = time.time_ns() // 1_000_000
-    number = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
+    number = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(64) << 16 | _hash(gateway)
     number = number & ~(0xF << 76) | 7 << 76
     return UUID(int=number & ~(0b11 << 62) | 0b10 << 62)
+
+
+def _hash(text: str | bytes) -> int:
+    """Return the first 16 bits of the SHA-256 of a text."""
+    return int.from_bytes(hashlib.sha256(text.encode() if isinstance(text, str) else text).digest()[:2], "big")
 
 
 def _place(content: Mapping[str, Any]) -> tuple[str, str]:

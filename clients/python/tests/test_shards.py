@@ -1,0 +1,115 @@
+"""Queues with several shards."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from conftest import RedisServer, Worker
+from test_queue import Open, client, connection, open_client  # noqa: F401 - fixtures
+
+from mission_worker import Agent, Cleanup, Gateway, NotReplicated, QueueError
+from mission_worker.wire import Shards, new_id
+
+
+def cleanup(gateway: int, agent: int = 1) -> Cleanup:
+    url = "ws://127.0.0.1:1"
+    return Cleanup(
+        gateway=Gateway(id=UUID(int=gateway), url=url, token="t", workspace_root="/srv"),
+        agent=Agent(id=UUID(int=agent), name="Alice"),
+    )
+
+
+def test_the_hash_is_that_of_the_protocol() -> None:
+    gateway = "7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01"
+    made = new_id(gateway)
+    assert (made.int % 2**16, made.version) == (0x293C, 7)
+    shards = Shards("q", 16)
+    assert shards.of(gateway).prefix == shards.of_job(made).prefix == "{q/12}"
+    for count in (0, 65, True):
+        with pytest.raises(ValueError, match="1 to 64"):
+            Shards("q", count)
+
+
+def test_jobs_are_in_the_shards_of_their_gateways(open_client: Open, connection: redis.Redis) -> None:  # noqa: F811
+    client = open_client(shards=4)  # noqa: F811
+    before = client.cursor()
+    jobs = client.enqueue([cleanup(number) for number in range(1, 41)])
+    assert len({job.id for job in jobs}) == 40
+    assert len(list(connection.scan_iter("{mission*:job"))) == 4
+    assert connection.get("{mission}:shards") == "4"
+    for number, job in enumerate(jobs, 1):
+        record = client.get(job.id)
+        assert record is not None
+        assert record.gateway_id == UUID(int=number) if hasattr(record, "gateway_id") else record.id == job.id
+    assert client.get(uuid4()) is None
+    heard = list(client.events(before, timeout=0.5))
+    assert {event.id for event in heard} == {job.id for job in jobs}
+    rest = list(client.events(heard[29].cursor, timeout=0.5))
+    assert [event.id for event in rest] == [event.id for event in heard[30:]]
+    assert len(list(client.events("0", timeout=0.3))) == 40
+    with pytest.raises(ValueError, match="cursor"):
+        next(iter(client.events("0-0,0-0", timeout=0.3)))
+
+
+def test_members_of_a_group_share_the_events_of_all_shards(open_client: Open) -> None:  # noqa: F811
+    client = open_client(shards=4)  # noqa: F811
+    jobs = [client.enqueue(cleanup(number)) for number in range(1, 21)]
+    heard = list(client.consume("g", "one", start="0", timeout=0.5))
+    assert {event.id for event in heard} == {job.id for job in jobs}
+    assert client.ack("g", *heard[:15]) == 15
+    again = list(client.consume("g", "one", timeout=0.5))
+    assert {event.id for event in again} == {event.id for event in heard[15:]}
+    assert client.ack("g", *[event.cursor for event in again]) == 5
+    assert list(client.consume("g", "two", timeout=0.3, claim_after=0)) == []
+
+
+def test_a_key_is_one_for_all_gateways(open_client: Open, connection: redis.Redis) -> None:  # noqa: F811
+    client = open_client(shards=16)  # noqa: F811
+    first = client.enqueue(cleanup(1), idempotency_key="k")
+    for number in range(2, 12):
+        answer = client.enqueue(cleanup(number), idempotency_key="k")
+        assert (answer.id, answer.duplicate, answer.state) == (first.id, True, "ready")
+    # A producer died between taking the key and storing its job.
+    died = new_id(str(UUID(int=3)))
+    home = Shards("mission", 16).of("died").prefix
+    connection.set(f"{home}:key:died", f"?{died}", px=60_000)
+    next_one = client.enqueue(cleanup(3), idempotency_key="died")
+    assert (next_one.id, next_one.duplicate, next_one.state) == (died, False, "ready")
+    last = client.enqueue(cleanup(4), idempotency_key="died")
+    assert (last.id, last.duplicate) == (died, True)
+
+
+def test_another_number_of_shards_is_refused(open_client: Open) -> None:  # noqa: F811
+    open_client(shards=4).enqueue(cleanup(1))
+    for wrong in (1, 8):
+        with pytest.raises(QueueError, match=f"has 4 shards.*shards={wrong}"):
+            open_client(shards=wrong).enqueue(cleanup(1))
+    open_client(queue="old").enqueue(cleanup(1))
+    with pytest.raises(QueueError, match="has 1 shards"):
+        open_client(queue="old", shards=4).get(uuid4())
+
+
+def test_missing_replicas_are_told(client: Any) -> None:  # noqa: F811
+    with pytest.raises(NotReplicated, match="stored, but only 0 of 1") as caught:
+        client.enqueue(cleanup(1), replicas=1)
+    [job] = caught.value.jobs
+    record = client.get(job.id)
+    assert record is not None
+    assert (caught.value.confirmed, record.state) == (0, "ready")
+    with pytest.raises(ValueError, match="0 to 9"):
+        client.enqueue(cleanup(1), replicas=10)
+
+
+def test_a_worker_runs_jobs_of_all_shards(open_client: Open, server: RedisServer, folder: Any) -> None:  # noqa: F811
+    client = open_client(shards=4)  # noqa: F811
+    worker = Worker(server, folder, MISSION_SHARDS="4")
+    try:
+        client.put_gateway({"id": str(UUID(int=7)), "url": "ws://127.0.0.1:1", "token": "t", "workspace_root": "/srv"})
+        for number in range(1, 5):
+            job = client.enqueue(cleanup(number), expires_in=1)
+            assert client.wait(job.id, timeout=60).state == "dead"
+    finally:
+        worker.stop()
