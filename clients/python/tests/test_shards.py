@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import redis
-from conftest import RedisServer, Worker
+import redis.asyncio
+from conftest import PATIENCE, RedisServer, Worker
+from redis.cluster import RedisCluster
 from test_queue import Open, client, connection, open_client  # noqa: F401 - fixtures
 
-from mission_worker import Agent, Cleanup, Gateway, NotReplicated, QueueError
+from mission_worker import Agent, AsyncClient, Cleanup, Client, Gateway, NotReplicated, QueueError
 from mission_worker.wire import Shards, new_id
 
 
@@ -40,10 +50,10 @@ def test_jobs_are_in_the_shards_of_their_gateways(open_client: Open, connection:
     assert len({job.id for job in jobs}) == 40
     assert len(list(connection.scan_iter("{mission*:job"))) == 4
     assert connection.get("{mission}:shards") == "4"
-    for number, job in enumerate(jobs, 1):
+    for job in jobs:
         record = client.get(job.id)
         assert record is not None
-        assert record.gateway_id == UUID(int=number) if hasattr(record, "gateway_id") else record.id == job.id
+        assert record.id == job.id
     assert client.get(uuid4()) is None
     heard = list(client.events(before, timeout=0.5))
     assert {event.id for event in heard} == {job.id for job in jobs}
@@ -113,3 +123,83 @@ def test_a_worker_runs_jobs_of_all_shards(open_client: Open, server: RedisServer
             assert client.wait(job.id, timeout=60).state == "dead"
     finally:
         worker.stop()
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Iterator[int]:
+    """A Redis Cluster of three masters. Returns the port of one of them."""
+    ports = [_free_port() for _ in range(6)]
+    processes = []
+    try:
+        for port, bus in zip(ports[:3], ports[3:], strict=True):
+            place = folder / str(port)
+            place.mkdir()
+            words = ["redis-server", "--port", str(port), "--cluster-port", str(bus), "--cluster-enabled", "yes"]
+            words += ["--dir", str(place), "--save", "", "--bind", "127.0.0.1"]
+            processes.append(subprocess.Popen(words, stdout=subprocess.DEVNULL))
+        _join(ports[:3], ports[3:])
+        yield ports[0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _join(ports: list[int], buses: list[int]) -> None:
+    """Make a cluster of empty nodes, and wait until it stands."""
+    nodes: list[Any] = [redis.Redis(port=port) for port in ports]
+    for number, node in enumerate(nodes):
+        _until(node.ping)
+        first = number * 5462
+        node.execute_command("CLUSTER", "ADDSLOTSRANGE", first, min(first + 5461, 16383))
+        node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[number], buses[number])
+    for node in nodes:
+        _until(partial(_stands, node))
+        node.close()
+
+
+def _stands(node: Any) -> bool:
+    said = node.cluster("INFO")
+    return bool(said["cluster_state"] == "ok" and said["cluster_known_nodes"] == "3")
+
+
+def _until(holds: Callable[[], Any]) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with contextlib.suppress(redis.exceptions.ConnectionError):
+            if holds():
+                return
+        time.sleep(0.02)
+    raise AssertionError("not in time")
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_a_queue_is_spread_over_a_cluster(cluster: int, folder: Path) -> None:
+    nodes: Any = RedisCluster(host="127.0.0.1", port=cluster)
+    client = Client(nodes, shards=16)  # noqa: F811
+    jobs = client.enqueue([cleanup(number) for number in range(1, 41)])
+    assert all(client.get(job.id) is not None for job in jobs)
+    assert len(list(client.events("0", timeout=1))) == 40
+    answer = client.enqueue(cleanup(50), idempotency_key="k")
+    assert client.enqueue(cleanup(51), idempotency_key="k").id == answer.id
+    with pytest.raises(NotReplicated, match="only 0 of 1"):
+        client.enqueue([cleanup(60), cleanup(61)], replicas=1)
+    used = {node.name for node in nodes.get_primaries() if nodes.execute_command("DBSIZE", target_nodes=node)}
+    assert len(used) == 3
+    client.close()
+
+    async def read() -> int:
+        cluster_client: Any = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster)
+        async with AsyncClient(cluster_client, shards=16) as client:
+            await client.enqueue([cleanup(number, 2) for number in range(1, 11)])
+            with pytest.raises(ValueError, match="use Client"):
+                await client.enqueue(cleanup(1), replicas=1)
+            return len([event async for event in client.events("0", timeout=1)])
+
+    assert asyncio.run(read()) > 50
