@@ -100,6 +100,14 @@ async fn a_body_means_one_thing_and_a_job_does_not_expire_before_it_is_due() {
     let refused = send("?delay=60&expires_in=60", &document).await;
     assert_eq!((refused.status, &refused.json()["errors"][0]["path"]), (422, &json!("expires_in")));
     assert_eq!(send("?delay=60&expires_in=61", &document).await.status, 202);
+    // This Redis has no replica: the job is stored all the same.
+    let stored = send("?replicas=1", &document).await;
+    assert_eq!((stored.status, &stored.json()["replicas"]), (202, &json!(0)));
+    for wrong in ["0", "10"] {
+        let refused = send(&format!("?replicas={wrong}"), &document).await;
+        let path = &refused.json()["errors"][0]["path"];
+        assert_eq!((refused.status, path), (422, &json!("replicas")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
