@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import redis
+
+from mission_worker import AsyncClient, Client
 
 ROOT = Path(__file__).parents[3]
 # How long anything may take before a test fails. Nothing needs a tenth of it.
@@ -131,3 +135,60 @@ def worker(server: RedisServer, folder: Path) -> Iterator[Worker]:
     started = Worker(server, folder)
     yield started
     started.stop()
+
+
+class InLoop:
+    """An `AsyncClient` with the methods of a `Client`: one set of tests for both."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.client = AsyncClient.from_url(url, **options)
+        self.loop = asyncio.new_event_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            result = method(*args, **options)
+            return self._iterate(result) if inspect.isasyncgen(result) else self.loop.run_until_complete(result)
+
+        return call
+
+    def _iterate(self, events: Any) -> Iterator[Any]:
+        try:
+            while True:
+                yield self.loop.run_until_complete(anext(events))
+        except StopAsyncIteration:
+            return
+        finally:
+            self.loop.run_until_complete(events.aclose())
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.client.close())
+        self.loop.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def open_client(request: pytest.FixtureRequest, server: RedisServer) -> Iterator[Open]:
+    opened: list[Any] = []
+
+    def open_one(url: str = server.url, **options: Any) -> Any:
+        opened.append(Client.from_url(url, **options) if request.param == "sync" else InLoop(url, **options))
+        return opened[-1]
+
+    yield open_one
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def client(open_client: Open) -> Any:
+    return open_client()
+
+
+@pytest.fixture
+def connection(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as connection:
+        yield connection

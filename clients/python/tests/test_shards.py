@@ -16,9 +16,8 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 import redis.asyncio
-from conftest import PATIENCE, RedisServer, Worker
+from conftest import PATIENCE, Open, RedisServer, Worker
 from redis.cluster import RedisCluster
-from test_queue import Open, client, connection, open_client  # noqa: F401 - fixtures
 
 from mission_worker import Agent, AsyncClient, Cleanup, Client, Gateway, NotReplicated, QueueError
 from mission_worker.wire import Shards, new_id
@@ -43,8 +42,8 @@ def test_the_hash_is_that_of_the_protocol() -> None:
             Shards("q", count)
 
 
-def test_jobs_are_in_the_shards_of_their_gateways(open_client: Open, connection: redis.Redis) -> None:  # noqa: F811
-    client = open_client(shards=4)  # noqa: F811
+def test_jobs_are_in_the_shards_of_their_gateways(open_client: Open, connection: redis.Redis) -> None:
+    client = open_client(shards=4)
     before = client.cursor()
     jobs = client.enqueue([cleanup(number) for number in range(1, 41)])
     assert len({job.id for job in jobs}) == 40
@@ -64,8 +63,8 @@ def test_jobs_are_in_the_shards_of_their_gateways(open_client: Open, connection:
         next(iter(client.events("0-0,0-0", timeout=0.3)))
 
 
-def test_members_of_a_group_share_the_events_of_all_shards(open_client: Open) -> None:  # noqa: F811
-    client = open_client(shards=4)  # noqa: F811
+def test_members_of_a_group_share_the_events_of_all_shards(open_client: Open) -> None:
+    client = open_client(shards=4)
     jobs = [client.enqueue(cleanup(number)) for number in range(1, 21)]
     heard = list(client.consume("g", "one", start="0", timeout=0.5))
     assert {event.id for event in heard} == {job.id for job in jobs}
@@ -76,8 +75,8 @@ def test_members_of_a_group_share_the_events_of_all_shards(open_client: Open) ->
     assert list(client.consume("g", "two", timeout=0.3, claim_after=0)) == []
 
 
-def test_a_key_is_one_for_all_gateways(open_client: Open, connection: redis.Redis) -> None:  # noqa: F811
-    client = open_client(shards=16)  # noqa: F811
+def test_a_key_is_one_for_all_gateways(open_client: Open, connection: redis.Redis) -> None:
+    client = open_client(shards=16)
     first = client.enqueue(cleanup(1), idempotency_key="k")
     for number in range(2, 12):
         answer = client.enqueue(cleanup(number), idempotency_key="k")
@@ -92,7 +91,7 @@ def test_a_key_is_one_for_all_gateways(open_client: Open, connection: redis.Redi
     assert (last.id, last.duplicate) == (died, True)
 
 
-def test_another_number_of_shards_is_refused(open_client: Open) -> None:  # noqa: F811
+def test_another_number_of_shards_is_refused(open_client: Open) -> None:
     open_client(shards=4).enqueue(cleanup(1))
     for wrong in (1, 8):
         with pytest.raises(QueueError, match=f"has 4 shards.*shards={wrong}"):
@@ -102,7 +101,7 @@ def test_another_number_of_shards_is_refused(open_client: Open) -> None:  # noqa
         open_client(queue="old", shards=4).get(uuid4())
 
 
-def test_missing_replicas_are_told(client: Any) -> None:  # noqa: F811
+def test_missing_replicas_are_told(client: Any) -> None:
     with pytest.raises(NotReplicated, match="stored, but only 0 of 1") as caught:
         client.enqueue(cleanup(1), replicas=1)
     [job] = caught.value.jobs
@@ -113,8 +112,8 @@ def test_missing_replicas_are_told(client: Any) -> None:  # noqa: F811
         client.enqueue(cleanup(1), replicas=10)
 
 
-def test_a_worker_runs_jobs_of_all_shards(open_client: Open, server: RedisServer, folder: Any) -> None:  # noqa: F811
-    client = open_client(shards=4)  # noqa: F811
+def test_a_worker_runs_jobs_of_all_shards(open_client: Open, server: RedisServer, folder: Any) -> None:
+    client = open_client(shards=4)
     worker = Worker(server, folder, MISSION_SHARDS="4")
     try:
         client.put_gateway({"id": str(UUID(int=7)), "url": "ws://127.0.0.1:1", "token": "t", "workspace_root": "/srv"})
@@ -182,7 +181,7 @@ def _free_port() -> int:
 
 def test_a_queue_is_spread_over_a_cluster(cluster: int, folder: Path) -> None:
     nodes: Any = RedisCluster(host="127.0.0.1", port=cluster)
-    client = Client(nodes, shards=16)  # noqa: F811
+    client = Client(nodes, shards=16)
     jobs = client.enqueue([cleanup(number) for number in range(1, 41)])
     assert all(client.get(job.id) is not None for job in jobs)
     assert len(list(client.events("0", timeout=1))) == 40

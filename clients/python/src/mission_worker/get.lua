@@ -298,6 +298,9 @@ local layout, numbers, counted, metered
 
 local wakes, MYSELF
 
+-- What is kept of records, rotations and other things until the end of a call, and how it is written.
+-- Comes after prelude.lua.
+
 -- Rotations ---------------------------------------------------------------------------------------
 
 -- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
@@ -340,6 +343,7 @@ do
   local function unpack_agent(packed)
     if not packed or #packed < PARTS_FROM - 1 then return false end
     local seq, generation, observed, phase, since = struct.unpack(AGENT, packed)
+    if phase > GONE then return false end
     local record = {
       seq = seq,
       generation = generation > 0 and generation - 1 or nil,
@@ -546,7 +550,7 @@ local function write_meters()
   end
 end
 
--- The events of the stream and the records of the audit. Comes after prelude.lua.
+-- The events of the stream and the records of the audit. Comes after writing.lua.
 
 -- The events of this call in their order, each JSON or a batch: jobs that went from one state to
 -- another without anything else to be said. By states the latest batch, and by job the place of its

@@ -12,6 +12,8 @@ use crate::queue::{redis::keys, states};
 const SHARED: &str = concat!(
     include_str!("lua/prelude.lua"),
     "\n",
+    include_str!("lua/writing.lua"),
+    "\n",
     include_str!("lua/events.lua"),
     "\n",
     include_str!("lua/lines.lua"),

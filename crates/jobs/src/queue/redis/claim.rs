@@ -5,8 +5,7 @@ use std::time::Duration;
 use redis::{FromRedisValue, Value};
 use uuid::Uuid;
 
-use crate::queue::redis::head::Head;
-use crate::queue::worker::records::{AgentRecord, ConnectionRecord};
+use crate::queue::redis::binary::{AgentRecord, ConnectionRecord, Head};
 
 /// A claimed job as Redis returns it, before any of its values is trusted.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::queue::Queue;
 use crate::queue::error::QueueError;
+use crate::queue::redis::binary::{AgentRecord, ConnectionRecord, Phase};
 use crate::queue::views::gateway_view::{GatewayRecord, shown_name, shown_url};
-use crate::queue::worker::records::{AgentRecord, ConnectionRecord, Phase};
 
 /// The most agents on one page.
 pub const MAX_AGENTS: usize = 100;

@@ -7,8 +7,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::context::{ConsumerContext, ticks};
+use crate::queue::redis::binary::AgentRecord;
 use crate::queue::redis::scripts::{Lease, Renewed};
-use crate::queue::worker::records::AgentRecord;
 use crate::retry::AttemptInfo;
 
 /// The most leases of one renewal, whose script holds Redis for a few milliseconds.

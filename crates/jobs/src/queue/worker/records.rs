@@ -4,7 +4,7 @@
 //! the id of the document that has the gateway's connection. In the usual case all of them name the
 //! job itself, and nothing more is read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use mission_core::applied::Applied;
 use mission_core::json::{read as read_json, read_to_show};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::queue::error::QueueError;
+use crate::queue::redis::binary::{AgentRecord, ConnectionRecord};
 use crate::queue::redis::claim::RawClaim;
 use crate::queue::redis::scripts::Scripts;
 use crate::seal::{self, Keyring, OpenError};
@@ -25,124 +26,6 @@ const AT_ONCE: usize = 500;
 /// The largest stored document in bytes: the largest document of all, sealed. `enqueue.lua` has the
 /// same limit.
 const MAX_DOCUMENT: usize = 1088 * 1024;
-/// The length of an id as text.
-const ID_LENGTH: usize = 36;
-
-/// The record of an agent. `queue/redis/keys.rs` lists its fields.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct AgentRecord {
-    /// The number of the newest job whose document was merged into the record.
-    pub(crate) seq: u64,
-    /// The phase; none while the agent is wanted.
-    pub(crate) phase: Option<Phase>,
-    /// The number that the producer gave to the newest document.
-    pub(crate) generation: Option<u64>,
-    /// The `seq` that a run has proven on the gateway.
-    pub(crate) observed: Option<u64>,
-    /// The job of the newest document.
-    pub(crate) job: Option<Uuid>,
-    desired: Option<Uuid>,
-    token: Option<Uuid>,
-    force_bootstrap: Option<Uuid>,
-    reset_session: Option<Uuid>,
-    wake: Option<Uuid>,
-    provision: Option<Uuid>,
-}
-
-/// The phase of an agent that a cleanup is to remove or has removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// A cleanup is owed.
-    Deleting,
-    /// The agent is gone.
-    Deleted,
-}
-
-impl AgentRecord {
-    /// Reads a record. Returns none if there is none, or if it cannot be read.
-    pub(crate) fn read(packed: &[u8]) -> Option<Self> {
-        let (numbers, parts) = packed.split_at_checked(27)?;
-        let mut record = Self {
-            seq: number(&numbers[..6]),
-            generation: number(&numbers[6..14]).checked_sub(1),
-            observed: Some(number(&numbers[14..20])).filter(|seq| *seq > 0),
-            phase: match numbers[20] {
-                0 => None,
-                1 | 3 => Some(Phase::Deleting),
-                2 => Some(Phase::Deleted),
-                _ => return None,
-            },
-            ..Self::default()
-        };
-        for part in parts.chunks(1 + ID_LENGTH) {
-            let id = Uuid::try_parse_ascii(&part[1..]).ok()?;
-            let place = match part[0] {
-                b'j' => &mut record.job,
-                b'd' => &mut record.desired,
-                b't' => &mut record.token,
-                b'f' => &mut record.force_bootstrap,
-                b'p' => &mut record.provision,
-                b'r' => &mut record.reset_session,
-                b'w' => &mut record.wake,
-                _ => return None,
-            };
-            *place = Some(id);
-        }
-        Some(record)
-    }
-
-    /// Returns what a run still has to do once, by letter, with the jobs that asked for it.
-    pub(crate) fn owed(&self) -> BTreeMap<char, Uuid> {
-        let all = [
-            ('f', self.force_bootstrap),
-            ('r', self.reset_session),
-            ('w', self.wake),
-            ('p', self.provision),
-        ];
-        all.into_iter().filter_map(|(letter, id)| Some((letter, id?))).collect()
-    }
-
-    /// Returns the job whose wake is owed.
-    pub(crate) const fn wake(&self) -> Option<Uuid> {
-        self.wake
-    }
-
-    fn documents(&self) -> impl Iterator<Item = Uuid> {
-        [self.desired, self.token, self.wake].into_iter().flatten()
-    }
-}
-
-/// The record of a gateway's connection.
-#[derive(Debug)]
-pub(crate) struct ConnectionRecord {
-    pub(crate) document: Uuid,
-    pub(crate) revision: Option<u64>,
-    /// The time when it came, in milliseconds since 1970.
-    pub(crate) at_ms: u64,
-    /// The subject of the job that it came with, or one that is no agent's.
-    pub(crate) subject: String,
-}
-
-impl ConnectionRecord {
-    /// Reads a record. Returns none if it cannot be read.
-    pub(crate) fn read(packed: &[u8]) -> Option<Self> {
-        let (numbers, rest) = packed.split_at_checked(26)?;
-        let (document, rest) = rest.split_at_checked(ID_LENGTH)?;
-        let (_fingerprint, subject) = str::from_utf8(rest).ok()?.split_once('|')?;
-        Some(Self {
-            document: Uuid::try_parse_ascii(document).ok()?,
-            revision: number(&numbers[6..14]).checked_sub(1),
-            at_ms: number(&numbers[14..20]),
-            subject: subject.to_owned(),
-        })
-    }
-}
-
-/// Reads a whole number, whose least byte comes first.
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
 /// Returns the jobs whose documents these records of agents and connections need, as lanes and ids.
 /// The records are given by subject and by lane.
 pub(crate) fn documents_of(

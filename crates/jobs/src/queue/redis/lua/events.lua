@@ -1,4 +1,4 @@
--- The events of the stream and the records of the audit. Comes after prelude.lua.
+-- The events of the stream and the records of the audit. Comes after writing.lua.
 
 -- The events of this call in their order, each JSON or a batch: jobs that went from one state to
 -- another without anything else to be said. By states the latest batch, and by job the place of its
