@@ -159,7 +159,8 @@ class Arena {
 }
 
 // Takes all timed measurements of a peer once. Returns the figures by phase.
-function roundOf(peer, jobs) {
+function roundOf(peer, wanted) {
+  const jobs = Math.min(wanted, peer.most ?? wanted);
   return Arena.with(peer, Math.max(jobs, LATENCIES + 1), false, async (arena) => {
     const figures = {};
     const singles = Math.min(jobs, SINGLES);

@@ -72,13 +72,15 @@ function chasquimq(redis) {
 
 const ALL = {
   BullMQ: bullmq,
-  'apalis-redis': () => inRust('apalis', 'apalis-redis'),
+  // Its worker makes all due jobs ready with one call in Lua, which fails with more than some 8,000.
+  'apalis-redis': () => ({ ...inRust('apalis', 'apalis-redis'), most: 7000 }),
   ChasquiMQ: chasquimq,
   Sidekiq: sidekiq,
 };
 
-// Prepares all peers for this version of Redis. Returns those that can run, with their versions,
-// their commands and whether they can limit the ended jobs that stay; and why others are skipped.
+// Prepares all peers for this version of Redis. Returns those that can run, and why others are
+// skipped. A peer has a name, a version and a command; `limits` if it can limit the ended jobs that
+// stay; and `most` if it cannot have more jobs at once.
 function prepare(redis) {
   const peers = [];
   const skipped = {};

@@ -45,13 +45,12 @@ pub trait Peer: Sized {
 /// Obeys the commands until the standard input ends. The arguments of the program are a socket and
 /// a file with a document in each line.
 pub async fn serve<P: Peer>() -> anyhow::Result<()> {
-    let [socket, documents] = std::env::args().skip(1).collect::<Vec<_>>().try_into().ok().context(
-        "the arguments are a socket of Redis and a file of documents; see bench/peers/run",
-    )?;
-    let jobs: Vec<Value> = read_to_string(documents)?
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
+    let [socket, documents] =
+        std::env::args().skip(1).collect::<Vec<_>>().try_into().ok().context(
+            "the arguments are a socket of Redis and a file of documents; see bench/peers/run",
+        )?;
+    let jobs: Vec<Value> =
+        read_to_string(documents)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let mut peer = P::connect(&socket, std::env::var_os("PEER_COUNTED").is_some()).await?;
     println!("ready");
     for line in std::io::stdin().lines() {
@@ -87,12 +86,15 @@ async fn process(peer: &mut impl Peer, count: usize, concurrency: usize) -> anyh
     let all = Arc::new((AtomicUsize::new(0), Notify::new()));
     let stop = CancellationToken::new();
     let counting = all.clone();
-    let worker = peer.start(concurrency, stop.clone(), move || {
+    let mut worker = peer.start(concurrency, stop.clone(), move || {
         if counting.0.fetch_add(1, Ordering::Relaxed) + 1 == count {
             counting.1.notify_one();
         }
     });
-    all.1.notified().await;
+    tokio::select! {
+        () = all.1.notified() => {}
+        ended = &mut worker => bail!("the worker ended before its jobs: {ended:?}"),
+    }
     stop.cancel();
     worker.await?
 }
