@@ -7,7 +7,7 @@ const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { createInterface } = require('node:readline');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { output } = require('./peers.js');
+const { output, QUIET } = require('./peers.js');
 
 const CONCURRENCY = [10, 50, 100];
 const SINGLES = 2000;
@@ -86,7 +86,7 @@ class Arena {
   }
 
   redis(...args) {
-    return output('redis-cli', ['-s', this.socket, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+    return output('redis-cli', ['-s', this.socket, ...args], QUIET);
   }
 
   async answering(ended) {
@@ -150,7 +150,8 @@ class Arena {
   usage() {
     const info = this.redis('info', 'cpu');
     const seconds = (name) => Number(new RegExp(`${name}:([0-9.]+)`).exec(info)[1]);
-    const stat = readFileSync(`/proc/${this.peer.pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
+    const stat = readFileSync(`/proc/${this.peer.pid}/stat`, 'utf8')
+      .replace(/.*\) /, '').split(' ');
     return {
       redis: (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6,
       peer: (Number(stat[11]) + Number(stat[12])) * 10_000,
@@ -213,18 +214,21 @@ function counts(jobs, ...totals) {
 
 // Returns the results of `worker bench`, by measurement.
 function workerBench(worker, ...args) {
-  const lines = output(worker, ['bench', ...args.map(String), '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const lines = output(worker, ['bench', ...args.map(String), '--json'], QUIET);
   return Object.assign({}, ...lines.trim().split('\n').map((line) => JSON.parse(line)));
 }
 
 function roundOfWorker(worker, jobs) {
   const { throughput } = workerBench(worker, 'throughput', '--jobs', jobs, '--rounds', '1',
     '--concurrency', CONCURRENCY.join(','));
-  const figures = Object.fromEntries(throughput.phases.map(({ name, per_second, per_job }) => [name, {
-    jobs_per_second: per_second.p50,
-    redis_cpu_us: per_job.redis_cpu_us,
-    process_cpu_us: per_job.worker_cpu_us,
-  }]));
+  const figures = {};
+  for (const { name, per_second, per_job } of throughput.phases) {
+    figures[name] = {
+      jobs_per_second: per_second.p50,
+      redis_cpu_us: per_job.redis_cpu_us,
+      process_cpu_us: per_job.worker_cpu_us,
+    };
+  }
   const { milliseconds } = workerBench(worker, 'latency', '--jobs', LATENCIES).latency;
   const { p50, p95, p99, max } = milliseconds;
   figures['latency of an idle worker'] = { p50_ms: p50, p95_ms: p95, p99_ms: p99, max_ms: max };

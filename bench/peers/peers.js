@@ -8,6 +8,9 @@ const { join, resolve } = require('node:path');
 const TARGET = resolve(process.env.CARGO_TARGET_DIR ?? join(__dirname, '../../target'), 'peers');
 const RUST = join(__dirname, 'rust');
 
+// Options of a program whose errors nobody needs.
+const QUIET = { stdio: ['ignore', 'pipe', 'ignore'] };
+
 // The reason why a peer is skipped.
 class Missing extends Error {}
 
@@ -45,8 +48,8 @@ function bullmq() {
 function sidekiq() {
   const version = orMissing(
     'it is not installed; the Debian package is ruby-sidekiq',
-    () => output('ruby', ['-e', 'require "sidekiq"; print Sidekiq::VERSION, " on Ruby ", RUBY_VERSION'],
-      { stdio: ['ignore', 'pipe', 'ignore'] }));
+    () => output('ruby', ['-rsidekiq', '-e', 'print Sidekiq::VERSION, " on Ruby ", RUBY_VERSION'],
+      QUIET));
   return { version: `Sidekiq ${version}`, command: ['ruby', join(__dirname, 'sidekiq.rb')] };
 }
 
@@ -72,7 +75,7 @@ function chasquimq(redis) {
 
 const ALL = {
   BullMQ: bullmq,
-  // Its worker makes all due jobs ready with one call in Lua, which fails with more than some 8,000.
+  // Its worker makes all due jobs ready with one call in Lua, which fails with some 8,000.
   'apalis-redis': () => ({ ...inRust('apalis', 'apalis-redis'), most: 7000 }),
   ChasquiMQ: chasquimq,
   Sidekiq: sidekiq,
@@ -95,4 +98,4 @@ function prepare(redis) {
   return { peers, skipped };
 }
 
-module.exports = { output, prepare };
+module.exports = { output, prepare, QUIET };

@@ -1,7 +1,5 @@
 //! The peer ChasquiMQ, a queue on a stream of Redis 8.6.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use chasquimq::{Consumer, ConsumerConfig, Job, Producer, ProducerConfig};
 use mission_peers::{Peer, serve};
@@ -10,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// An interval that is longer than any measurement, in milliseconds.
-const NEVER: u64 = Duration::from_secs(3600).as_millis() as u64;
+const NEVER: u64 = 3_600_000;
 
 struct ChasquiMq {
     url: String,
