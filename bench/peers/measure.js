@@ -80,7 +80,7 @@ class Arena {
     } finally {
       arena.peer?.kill();
       server.kill();
-      await ended;
+      await ended.catch(() => {});
       rmSync(arena.dir, { recursive: true });
     }
   }

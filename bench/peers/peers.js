@@ -8,8 +8,8 @@ const { join, resolve } = require('node:path');
 const TARGET = resolve(process.env.CARGO_TARGET_DIR ?? join(__dirname, '../../target'), 'peers');
 const RUST = join(__dirname, 'rust');
 
-// Options of a program whose errors nobody needs.
-const QUIET = { stdio: ['ignore', 'pipe', 'ignore'] };
+// Options of a program whose errors belong into the message if it fails.
+const QUIET = { stdio: ['ignore', 'pipe', 'pipe'] };
 
 // The reason why a peer is skipped.
 class Missing extends Error {}
