@@ -5,13 +5,14 @@ use std::fs;
 use std::time::Duration;
 
 use mission_gateway_sim::Profile;
-use mission_jobs::Envelope;
+
+use mission_jobs::{Envelope, Keyring};
 use mission_test_support::RedisServer;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::documents;
-use crate::processes::Worker;
+use crate::processes::{Ended, Worker};
 use crate::simulated;
 
 #[tokio::test]
@@ -87,4 +88,55 @@ async fn doctor_names_jobs_that_wait_by_a_clock_that_was_ahead() {
     let finding = doctor().await.unwrap();
     assert!(finding["says"].as_str().unwrap().contains("the times of 1 waiting job"), "{finding}");
     assert!(finding["remedy"].as_str().unwrap().contains(&job.id.to_string()), "{finding}");
+}
+
+#[tokio::test]
+async fn doctor_names_wounds_and_repairs_them() {
+    let (redis, folder) = (RedisServer::start().await, tempfile::tempdir().unwrap());
+    let queue = redis.queue_named("mission");
+    let document = documents::cleanup("ws://127.0.0.1:9", "Ada").to_string();
+    let job = Envelope::new(document.as_bytes()).unwrap().with_delay(Duration::from_secs(60));
+    queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    let id = job.id.to_string();
+    let key = Keyring::generate();
+    let run = async |command: &[&str]| {
+        let worker = Worker::new(folder.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+        let worker = worker.env("MISSION_SECRET_KEY", key.as_str());
+        worker.env("MISSION_REDIS_URL", redis.url()).run(command).await
+    };
+    let about = |ended: &Ended, name: &str| {
+        let found = ended.answers.iter().find(|finding| finding["about"] == name).cloned();
+        found
+            .map(|finding| (finding["grade"].clone(), finding["says"].as_str().unwrap().to_owned()))
+    };
+    let healthy = run(&["doctor"]).await;
+    assert_eq!(about(&healthy, "keys"), None, "{:?}", healthy.answers);
+
+    redis.tell::<()>("SET {mission}:gateway x").await;
+    redis.tell::<()>("DEL {mission}:state:scheduled").await;
+    let wounded = run(&["doctor"]).await;
+    assert_eq!(wounded.status, Some(1));
+    let (grade, says) = about(&wounded, "keys").unwrap();
+    assert_eq!(grade, "failed");
+    assert!(says.contains("{mission}:gateway is a string, not a hash"), "{says}");
+    let refused = run(&["gateways"]).await;
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.said.contains("{mission}:gateway is a string"), "{}", refused.said);
+    assert!(refused.said.contains("worker doctor --repair"), "{}", refused.said);
+
+    let repaired = run(&["doctor", "--repair"]).await;
+    assert_eq!(repaired.status, healthy.status, "{:?}", repaired.answers);
+    let (grade, says) = about(&repaired, "repair").unwrap();
+    assert_eq!(grade, "ok");
+    assert!(says.contains("keys of a wrong type: 1"), "{says}");
+    assert!(says.contains("jobs missing in the list of their state: 1"), "{says}");
+    assert_eq!(about(&repaired, "keys"), None);
+    assert_eq!(run(&["doctor"]).await.status, healthy.status);
+    let again = run(&["doctor", "--repair"]).await;
+    assert_eq!(about(&again, "repair").unwrap().1, "nothing was to be repaired");
+
+    redis.tell::<()>(&format!("HSET {{mission}}:job {id} x")).await;
+    let shown = run(&["jobs", "show", &id]).await;
+    assert_eq!(shown.status, Some(1));
+    assert!(shown.said.contains(&format!("the head of job {id} cannot be read")), "{}", shown.said);
 }

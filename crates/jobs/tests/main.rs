@@ -25,6 +25,7 @@ mod producers;
 mod readiness;
 mod recording;
 mod records;
+mod repairing;
 mod replacing;
 mod retention;
 mod scale;

@@ -8,7 +8,9 @@ use mission_jobs::{Envelope, Queue, Settings, State};
 use mission_test_support::RedisServer;
 
 use crate::documents::cleanup;
-use crate::worker::{Runs, Worker, brisk, done, eventually, put_all, short_lease};
+use crate::worker::{
+    Gate, HOUR, Runs, Worker, brisk, by, done, eventually, put_all, reaches, short_lease,
+};
 
 /// Two waiting jobs of one gateway, one of them to be due soon, and one of another gateway.
 fn jobs() -> [Envelope; 3] {
@@ -135,4 +137,109 @@ async fn a_right_that_was_missing_for_a_while_leaves_nothing_behind() {
         .await;
         drop(worker);
     }
+}
+
+#[tokio::test]
+async fn a_wrong_type_that_stops_the_queue_is_named_until_it_is_repaired() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    put_all(&queue, &jobs()).await;
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    for (agent, key) in
+        (10..).zip(["job", "state:scheduled", "expiry", "held", "paused", "line", "connections"])
+    {
+        let kind =
+            if matches!(key, "state:scheduled" | "expiry" | "held") { "zset" } else { "hash" };
+        redis.tell::<()>(&format!("SET {{test}}:{key} x")).await;
+        let named = format!("{{test}}:{key} is a string, not a {kind}");
+        let refused = queue.enqueue(&[cleanup(1, agent).with_expiry(HOUR)]).await;
+        let failed = async || {
+            let why = queue.claims_jobs(Duration::ZERO).await.err().map(|why| why.to_string());
+            why.is_some_and(|why| why.contains(&named) && why.contains("worker doctor --repair"))
+        };
+        match refused {
+            // Only this one call needs the key.
+            Err(error) if matches!(key, "line" | "connections") => {
+                assert!(error.to_string().contains(&named), "{error}");
+            }
+            _ => eventually(&named, failed).await,
+        }
+        let found = queue.wounds().await.unwrap();
+        assert!(found.about.contains(&named) && !found.complete, "{found:?}");
+        let repaired = queue.repair(&by("ada")).await.unwrap();
+        assert!(repaired.about.contains(&named), "{repaired:?}");
+        let job = cleanup(1, 100 + agent);
+        put_all(&queue, std::slice::from_ref(&job)).await;
+        reaches(&queue, job.id, State::Done).await;
+        queue.claims_jobs(HOUR).await.unwrap();
+        let audit = queue.audit(None, 1).await.unwrap();
+        assert_eq!(audit[0].record.action, "repair");
+        assert!(audit[0].record.why.contains("keys of a wrong type: 1"), "{audit:?}");
+    }
+    let kept: Vec<String> = redis.tell("KEYS {test}:wrong:*").await;
+    assert_eq!(kept.len(), 7, "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_is_named_and_kept() {
+    let redis = RedisServer::start().await;
+    let (queue, jobs) = (redis.queue(), jobs());
+    put_all(&queue, &jobs).await;
+    let id = jobs[0].id;
+    redis.tell::<()>(&format!("HSET {{test}}:job {id} x")).await;
+    let of = async |queue: &Queue| queue.get(id).await.unwrap_err().to_string();
+    let why = of(&queue).await;
+    assert!(why.contains(&format!("job {id}")) && why.contains("HGET {test}:job"), "{why}");
+    let found = queue.wounds().await.unwrap();
+    assert_eq!(found.about, [format!("job {id}")]);
+    assert_eq!(found.found["unreadable"], 1);
+
+    assert_eq!(queue.repair(&by("ada")).await.unwrap().found["unreadable"], 1);
+    assert!(of(&queue).await.contains("HGET {test}:unreadable"));
+    let kept: Vec<String> = redis.tell("HVALS {test}:unreadable").await;
+    assert_eq!(kept, ["x"]);
+    assert!(queue.wounds().await.unwrap().is_empty());
+    assert_eq!(queue.counts().await.unwrap().of(State::Ready), 1);
+    all_done(&queue, &jobs[1..], "the others").await;
+}
+
+#[tokio::test]
+async fn the_gateway_of_a_running_job_that_was_lost_works_again() {
+    let redis = RedisServer::start().await;
+    let (queue, gate) = (redis.queue(), Gate::default());
+    let worker = Worker::start(&queue, short_lease(), gate.handler(done));
+    let jobs: Vec<_> = (0..2).map(|agent| cleanup(1, agent)).collect();
+    put_all(&queue, &jobs).await;
+    gate.begun().await;
+    gate.begun().await;
+    drop(worker);
+    for job in &jobs {
+        redis.tell::<()>(&format!("HDEL {{test}}:job {}", job.id)).await;
+    }
+    let next = cleanup(1, 3);
+    put_all(&queue, std::slice::from_ref(&next)).await;
+    let _worker = Worker::start(&queue, short_lease(), |_| async { done() });
+    reaches(&queue, next.id, State::Done).await;
+    eventually("the numbers of the gateway", async || {
+        let gateway = queue.gateway(next.lane).await.unwrap().unwrap();
+        gateway.jobs.of(State::Running) == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_layout_that_was_lost_or_spoilt_does_not_begin_the_numbers_anew() {
+    let redis = RedisServer::start().await;
+    let (queue, jobs) = (redis.queue(), jobs());
+    put_all(&queue, &jobs).await;
+    redis.tell::<()>("DEL {test}:layout").await;
+    put_all(&queue, &[cleanup(3, 1)]).await;
+    let seq: u64 = redis.tell("GET {test}:seq").await;
+    assert_eq!(seq, 4);
+    redis.tell::<()>("SET {test}:layout x").await;
+    let why = queue.counts().await.unwrap_err().to_string();
+    assert!(why.contains("worker doctor --repair"), "{why}");
+    assert_eq!(queue.wounds().await.unwrap().found["layout"], 1);
+    queue.repair(&by("ada")).await.unwrap();
+    all_done(&queue, &jobs, "after the repair").await;
 }

@@ -157,7 +157,11 @@ pub enum Command {
         dry_run: bool,
     },
     /// Check the configuration, Redis, the queue and gateways, and suggest remedies.
-    Doctor,
+    Doctor {
+        /// First repair keys of the queue that were removed or spoilt; workers may run meanwhile.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Check whether the worker with these settings is ready; for container health checks.
     Health,
     /// Create a token for the dashboard and the API, or show the local admin token.

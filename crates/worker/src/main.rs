@@ -75,7 +75,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Resume { at, scope, why } => {
             pause::run(settings, output, &at, &scope, &why.reason, false).await
         }
-        Command::Doctor => doctor::run(settings, output).await,
+        Command::Doctor { repair } => doctor::run(settings, output, repair).await,
         Command::Migrate { dry_run } => migrate::run(settings, output, dry_run).await,
         Command::Key(command) => key::run(settings, output, &command).await,
         Command::Jobs { at, command } => jobs::run(settings, output, &at, &command).await,

@@ -2,7 +2,7 @@
 //! HTTP API of a worker.
 
 mod api;
-mod redis;
+pub mod redis;
 
 use std::time::Duration;
 

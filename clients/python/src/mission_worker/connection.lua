@@ -36,6 +36,7 @@ local function name_keys(prefix)
     expiry = prefix .. ':expiry',
     suspects = prefix .. ':suspects',
     wake = prefix .. ':wake',
+    wrong = prefix .. ':wrong:',
     events = prefix .. ':events',
     audit = prefix .. ':audit',
     minute = prefix .. ':minute:',
@@ -86,12 +87,25 @@ local NOW, NOW_TEXT
 local LAYOUT, LINE, MINUTES_KEPT = '3', 100, 25 * 3600000
 local RANKS = 2 ^ 48
 
--- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
--- that one suffers: the answer is nil.
-local function attempt(...)
-  local answer = redis.pcall(...)
-  if type(answer) == 'table' and answer.err then return nil end
-  return answer
+-- Whether the call only looks for wounds.
+local looks_only
+
+-- Calls a command on a key of one gateway or agent. If somebody has put something of another type
+-- there, only that one suffers: it is moved out of the way with all that it holds, or, by a call that
+-- must not change anything, the answer is nil.
+local function attempt(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if not answer.err:find('^%-?WRONGTYPE') then error(answer, 0) end
+  local aside = K.wrong .. NOW_TEXT .. ':' .. key:sub(#queue + 2)
+  if looks_only or redis.pcall('RENAMENX', key, aside) ~= 1 then return nil end
+  return attempt(command, key, ...)
+end
+
+-- A MessagePack map; nil if it is none.
+local function unpack_map(packed)
+  local ok, map = pcall(cmsgpack.unpack, packed or '')
+  return ok and type(map) == 'table' and map or nil
 end
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -186,12 +200,9 @@ do
       lined = flags % 2 == LINED or nil,
       version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
     }
-    if more then
-      local ok, fields = pcall(cmsgpack.unpack, more)
-      if not ok or type(fields) ~= 'table' then return false end
-      for name, value in pairs(fields) do
-        job[name] = value
-      end
+    -- Without its other fields it can still run.
+    for name, value in pairs(more and unpack_map(more) or {}) do
+      job[name] = value
     end
     return job.state and job.kind and job or false
   end
@@ -284,8 +295,7 @@ local function gateway(lane)
   if known then return known end
   local packed = packed_lanes[lane]
   if packed == nil then packed = call('HGET', K.gateway, lane) end
-  local ok, fields = pcall(cmsgpack.unpack, packed or '')
-  known = ok and type(fields) == 'table' and fields or {}
+  known = packed and unpack_map(packed) or {}
   lanes[lane] = known
   return known
 end
@@ -314,25 +324,25 @@ local function join_group(job)
   local key = job.lane .. '|' .. word('code') .. '|' .. word('method')
   if job.group ~= key then
     if job.group then
-      call('ZREM', K.group .. job.group, job.id)
+      attempt('ZREM', K.group .. job.group, job.id)
       left_groups[job.group] = true
     end
     job.group = key
   end
   if groups[key] == nil then
     local packed = call('HGET', K.failures, key)
-    groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
+    groups[key] = packed and unpack_map(packed) or { first_at = NOW }
   end
   local group = groups[key]
   group.message, group.action, group.last_at, group.sample =
     said('message'), said('action'), NOW, job.id
   group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
-  call('ZADD', K.group .. key, NOW, job.id)
+  attempt('ZADD', K.group .. key, NOW, job.id)
 end
 
 -- It has got past its failure, or ended for another reason.
 local function leave_group(job)
-  call('ZREM', K.group .. job.group, job.id)
+  attempt('ZREM', K.group .. job.group, job.id)
   left_groups[job.group], job.group = true, nil
 end
 
@@ -355,10 +365,16 @@ end
 -- The layout of the keys, if there are any; counters as Redis has them, and those that have changed.
 local layout, numbers, counted, metered
 
--- Creates the queue. There is nothing to add up of minutes before.
+-- Creates the queue. There is nothing to add up of minutes before. If there are jobs, only the layout
+-- was lost, and counters go on.
 local function create()
   local last = math.floor(NOW / 60000) - 1
-  call('MSET', K.layout, LAYOUT, K.rolled, last, K.seq, 0, K.turn, 0, K.token, 0)
+  layout = LAYOUT
+  call('MSET', K.layout, LAYOUT, K.rolled, last)
+  if call('EXISTS', K.job) == 0 then
+    call('MSET', K.seq, 0, K.turn, 0, K.token, 0)
+    numbers = { [K.seq] = '0', [K.turn] = '0', [K.token] = '0' }
+  end
 end
 
 -- The next number of a counter. If somebody has spoilt it, it goes on with the time, which is more
@@ -409,9 +425,9 @@ end
 
 -- Calls a command with a list of any length: Lua passes some thousand values at most.
 local PART = 1000
-local function in_parts(command, key, list)
+local function in_parts(command, key, list, by)
   for first = 1, #list, PART do
-    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+    (by or call)(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
   end
 end
 
@@ -590,17 +606,17 @@ local function write_rotations()
     for lane in pairs(set) do
       names[#names + 1] = lane
     end
-    call('ZREM', key, unpack(names))
+    attempt('ZREM', key, unpack(names))
   end
   for key, count in pairs(served) do
-    call('ZREMRANGEBYRANK', key, -count, -1)
+    attempt('ZREMRANGEBYRANK', key, -count, -1)
   end
   for key, set in pairs(offered) do
     local list = {}
     for lane, turn in pairs(set) do
       list[#list + 1], list[#list + 2] = turn, lane
     end
-    if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
+    if #list > 0 then attempt('ZADD', key, 'NX', unpack(list)) end
   end
   left, served, offered = {}, {}, {}
 end
@@ -624,7 +640,7 @@ local function write_jobs()
   in_parts('HDEL', K.more, plain)
   in_parts('HSET', K.out, texts_of_out)
   for lane, list in pairs(documents) do
-    in_parts('HSET', K.document .. lane, list)
+    in_parts('HSET', K.document .. lane, list, attempt)
   end
 end
 
@@ -636,12 +652,22 @@ local function write_lanes()
   if #list > 0 then call('HSET', K.gateway, unpack(list)) end
 end
 
+-- Adds to a counter. One that is no number begins anew. Returns the new count.
+local function add_to(key, field, times)
+  local answer = redis.pcall('HINCRBY', key, field, times)
+  if type(answer) == 'number' then return answer end
+  local known = attempt('HGET', key, field)
+  if not known or tonumber(known) then return attempt('HINCRBY', key, field, times) end
+  call('HSET', key, field, times)
+  return times
+end
+
 local function write_meters()
   if not next(metered) then return end
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
     for what, times in pairs(happened) do
-      local is_new = call('HINCRBY', key, kind .. '|' .. what, times) == times
+      local is_new = add_to(key, kind .. '|' .. what, times) == times
       if is_new then call('PEXPIRE', key, MINUTES_KEPT) end
     end
   end
@@ -735,9 +761,9 @@ local function write_events()
         .. ']}'
     end
     if i < #told then
-      call('XADD', K.events, '*', 'event', event)
+      attempt('XADD', K.events, '*', 'event', event)
     else
-      call('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
+      attempt('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
     end
   end
 end
@@ -745,7 +771,7 @@ end
 -- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why.
 -- `before` and `after` are states.
 local function audit(action, target, before, after)
-  call(
+  attempt(
     'XADD',
     K.audit,
     'MAXLEN',
@@ -811,7 +837,7 @@ end
 local function leave_line(subject, id)
   local line = line_of(subject)
   if line.only == '*' then
-    call('ZREM', K.subject .. subject, id)
+    attempt('ZREM', K.subject .. subject, id)
     if call('EXISTS', K.subject .. subject) == 0 then line.only = '' end
   elseif line.only == id then
     line.only = ''
@@ -859,7 +885,7 @@ local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
   if not before or before.phase ~= record.phase then
-    call('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
+    attempt('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
   end
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
@@ -941,7 +967,7 @@ local function offered_as(job) return job.id .. job.subject end
 
 -- Offers a job no more that could have run.
 local function withdraw(job)
-  call('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
+  attempt('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
 end
 
 -- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
@@ -956,7 +982,7 @@ local function go(job, to, at, more)
   if from then known[from] = less(known[from]) end
   known[to] = (known[to] or 0) + 1
   if from == 'ready' and to ~= 'running' then withdraw(job) end
-  if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
+  if from == 'blocked' then attempt('ZREM', K.blocked .. job.lane, id) end
 
   if not stays_plain(job, from, to) then
     local before = job.timeline or from and plain_timeline(job)
@@ -977,7 +1003,7 @@ local function go(job, to, at, more)
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
     if from == 'scheduled' then
-      call('ZREM', K.later .. job.subject, id)
+      attempt('ZREM', K.later .. job.subject, id)
     elseif job.lined then
       leave_line(job.subject, id)
     end
@@ -1007,10 +1033,10 @@ local function offer_job(job)
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits and job.lost then
     -- It runs alone; see alone.lua.
-    call('ZADD', K.suspects, rank(job), offered_as(job))
+    attempt('ZADD', K.suspects, rank(job), offered_as(job))
     wake()
   elseif job.state == 'ready' and not waits then
-    call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
+    attempt('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
     offer_lane(job.lane)
   end
 end
@@ -1061,11 +1087,11 @@ local TRIED = 1e13
 -- The jobs that the gateway of a lane had refused by that time, or `+inf`.
 local function refused_by(lane, by, most)
   local key = K.blocked .. lane
-  if by == '+inf' then return call('ZRANGE', key, 0, most - 1) end
-  local ids = call('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
+  if by == '+inf' then return attempt('ZRANGE', key, 0, most - 1) end
+  local ids = attempt('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
   local rest, last = most - #ids, text(TRIED + tonumber(by))
   if rest > 0 then
-    for _, id in ipairs(call('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
+    for _, id in ipairs(attempt('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
       ids[#ids + 1] = id
     end
   end
@@ -1083,7 +1109,7 @@ local function free_lane(lane, by, most)
       go(job, 'ready')
       offer(job.subject)
     else
-      call('ZREM', K.blocked .. lane, id)
+      attempt('ZREM', K.blocked .. lane, id)
     end
   end
   return #refused
@@ -1119,28 +1145,35 @@ end
 
 -- How every script begins and ends. Comes after plain.lua.
 
+-- A key of another type keeps only what belongs there from being written. Returns the first error.
 local function flush()
-  if plain then write_plain() end
-  write_states()
-  write_rotations()
-  write_groups()
-  write_records()
-  write_jobs()
-  write_lines()
-  write_lanes()
-  write_meters()
-  write_events()
+  local failed
+  local function try(write)
+    local ok, why = pcall(write)
+    if not ok then failed = failed or why end
+  end
+  if plain then try(write_plain) end
+  try(write_states)
+  try(write_rotations)
+  try(write_groups)
+  try(write_records)
+  try(write_jobs)
+  try(write_lines)
+  try(write_lanes)
+  try(write_meters)
+  try(write_events)
   local list = {}
   for key, number in pairs(counted) do
     list[#list + 1], list[#list + 2] = key, number
   end
   if #list > 0 then call('MSET', unpack(list)) end
   for key in pairs(wakes) do
-    if call('LLEN', key) == 0 then
+    if attempt('LLEN', key) == 0 then
       call('RPUSH', key, '1')
       call('PEXPIRE', key, 60000)
     end
   end
+  return failed
 end
 
 local function begin()
@@ -1154,7 +1187,7 @@ local function begin()
   left, served, offered = {}, {}, {}
   packed_agents, agents, changed_agents = {}, {}, {}
   packed_connections, connections, changed_connections = {}, {}, {}
-  plain = nil
+  plain, looks_only = nil, nil
   told, batches, latest_of = {}, {}, {}
   in_quotes, replaced, to_look_at, reconnected = {}, {}, 500, {}
 end
@@ -1164,6 +1197,8 @@ local function of_other_layout()
   local number, remedy = tonumber(layout), 'run `worker migrate` until it is complete'
   if number and number > tonumber(LAYOUT) then
     remedy = 'upgrade to a version that has layout ' .. layout
+  elseif not number and not layout:find('^migrating ') then
+    remedy = 'run `worker doctor --repair`, which sets the layout that the other keys have'
   elseif number then
     remedy = 'stop all older workers and producers, then run `worker migrate`'
   end
@@ -1185,7 +1220,12 @@ local function execute(main, writes, any_layout)
     unpack(call('MGET', K.layout, K.seq, K.turn, K.token))
   if layout and layout ~= LAYOUT and not any_layout then return of_other_layout() end
   local ok, answer = pcall(main)
-  if writes then flush() end
+  if writes and not looks_only then
+    local failed = flush()
+    if ok and failed then
+      ok, answer = false, failed
+    end
+  end
   if ok then return answer end
   if type(answer) == 'table' then answer = answer.err or '' end
   -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
@@ -1229,9 +1269,10 @@ local function in_force()
   return known and known.revision and text(known.revision) or ''
 end
 -- A document that was lost is replaced, whatever its connection was.
-if before and call('HEXISTS', K.document .. lane, before.document) == 0 then
+if before and attempt('HEXISTS', K.document .. lane, before.document) == 0 then
   before.fingerprint = nil
 end
+if not layout then create() end
 local stored = record_connection({
   id = id,
   lane = lane,
@@ -1241,8 +1282,7 @@ local stored = record_connection({
   seq = next_of(K.seq),
 }, fingerprint ~= '' and fingerprint or nil)
 if not stored then return { 'outdated', in_force() } end
-if not layout then create() end
-call('HSET', K.document .. lane, id, document)
+attempt('HSET', K.document .. lane, id, document)
 call('ZADD', K.gateways, NOW, lane)
 local result = (reconnected[lane] or not before) and 'changed' or 'same'
 gateway(lane)

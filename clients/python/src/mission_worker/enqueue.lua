@@ -38,6 +38,7 @@ local function name_keys(prefix)
     suspects = prefix .. ':suspects',
     idem = prefix .. ':idem:',
     wake = prefix .. ':wake',
+    wrong = prefix .. ':wrong:',
     events = prefix .. ':events',
     minute = prefix .. ':minute:',
     rolled = prefix .. ':rolled',
@@ -93,12 +94,25 @@ local NOW, NOW_TEXT
 local LAYOUT, LINE, MINUTES_KEPT = '3', 100, 25 * 3600000
 local RANKS = 2 ^ 48
 
--- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
--- that one suffers: the answer is nil.
-local function attempt(...)
-  local answer = redis.pcall(...)
-  if type(answer) == 'table' and answer.err then return nil end
-  return answer
+-- Whether the call only looks for wounds.
+local looks_only
+
+-- Calls a command on a key of one gateway or agent. If somebody has put something of another type
+-- there, only that one suffers: it is moved out of the way with all that it holds, or, by a call that
+-- must not change anything, the answer is nil.
+local function attempt(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if not answer.err:find('^%-?WRONGTYPE') then error(answer, 0) end
+  local aside = K.wrong .. NOW_TEXT .. ':' .. key:sub(#queue + 2)
+  if looks_only or redis.pcall('RENAMENX', key, aside) ~= 1 then return nil end
+  return attempt(command, key, ...)
+end
+
+-- A MessagePack map; nil if it is none.
+local function unpack_map(packed)
+  local ok, map = pcall(cmsgpack.unpack, packed or '')
+  return ok and type(map) == 'table' and map or nil
 end
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -193,12 +207,9 @@ do
       lined = flags % 2 == LINED or nil,
       version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
     }
-    if more then
-      local ok, fields = pcall(cmsgpack.unpack, more)
-      if not ok or type(fields) ~= 'table' then return false end
-      for name, value in pairs(fields) do
-        job[name] = value
-      end
+    -- Without its other fields it can still run.
+    for name, value in pairs(more and unpack_map(more) or {}) do
+      job[name] = value
     end
     return job.state and job.kind and job or false
   end
@@ -291,8 +302,7 @@ local function gateway(lane)
   if known then return known end
   local packed = packed_lanes[lane]
   if packed == nil then packed = call('HGET', K.gateway, lane) end
-  local ok, fields = pcall(cmsgpack.unpack, packed or '')
-  known = ok and type(fields) == 'table' and fields or {}
+  known = packed and unpack_map(packed) or {}
   lanes[lane] = known
   return known
 end
@@ -336,25 +346,25 @@ local function join_group(job)
   local key = job.lane .. '|' .. word('code') .. '|' .. word('method')
   if job.group ~= key then
     if job.group then
-      call('ZREM', K.group .. job.group, job.id)
+      attempt('ZREM', K.group .. job.group, job.id)
       left_groups[job.group] = true
     end
     job.group = key
   end
   if groups[key] == nil then
     local packed = call('HGET', K.failures, key)
-    groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
+    groups[key] = packed and unpack_map(packed) or { first_at = NOW }
   end
   local group = groups[key]
   group.message, group.action, group.last_at, group.sample =
     said('message'), said('action'), NOW, job.id
   group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
-  call('ZADD', K.group .. key, NOW, job.id)
+  attempt('ZADD', K.group .. key, NOW, job.id)
 end
 
 -- It has got past its failure, or ended for another reason.
 local function leave_group(job)
-  call('ZREM', K.group .. job.group, job.id)
+  attempt('ZREM', K.group .. job.group, job.id)
   left_groups[job.group], job.group = true, nil
 end
 
@@ -377,10 +387,16 @@ end
 -- The layout of the keys, if there are any; counters as Redis has them, and those that have changed.
 local layout, numbers, counted, metered
 
--- Creates the queue. There is nothing to add up of minutes before.
+-- Creates the queue. There is nothing to add up of minutes before. If there are jobs, only the layout
+-- was lost, and counters go on.
 local function create()
   local last = math.floor(NOW / 60000) - 1
-  call('MSET', K.layout, LAYOUT, K.rolled, last, K.seq, 0, K.turn, 0, K.token, 0)
+  layout = LAYOUT
+  call('MSET', K.layout, LAYOUT, K.rolled, last)
+  if call('EXISTS', K.job) == 0 then
+    call('MSET', K.seq, 0, K.turn, 0, K.token, 0)
+    numbers = { [K.seq] = '0', [K.turn] = '0', [K.token] = '0' }
+  end
 end
 
 -- The next number of a counter. If somebody has spoilt it, it goes on with the time, which is more
@@ -431,9 +447,9 @@ end
 
 -- Calls a command with a list of any length: Lua passes some thousand values at most.
 local PART = 1000
-local function in_parts(command, key, list)
+local function in_parts(command, key, list, by)
   for first = 1, #list, PART do
-    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+    (by or call)(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
   end
 end
 
@@ -612,17 +628,17 @@ local function write_rotations()
     for lane in pairs(set) do
       names[#names + 1] = lane
     end
-    call('ZREM', key, unpack(names))
+    attempt('ZREM', key, unpack(names))
   end
   for key, count in pairs(served) do
-    call('ZREMRANGEBYRANK', key, -count, -1)
+    attempt('ZREMRANGEBYRANK', key, -count, -1)
   end
   for key, set in pairs(offered) do
     local list = {}
     for lane, turn in pairs(set) do
       list[#list + 1], list[#list + 2] = turn, lane
     end
-    if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
+    if #list > 0 then attempt('ZADD', key, 'NX', unpack(list)) end
   end
   left, served, offered = {}, {}, {}
 end
@@ -646,7 +662,7 @@ local function write_jobs()
   in_parts('HDEL', K.more, plain)
   in_parts('HSET', K.out, texts_of_out)
   for lane, list in pairs(documents) do
-    in_parts('HSET', K.document .. lane, list)
+    in_parts('HSET', K.document .. lane, list, attempt)
   end
 end
 
@@ -658,12 +674,22 @@ local function write_lanes()
   if #list > 0 then call('HSET', K.gateway, unpack(list)) end
 end
 
+-- Adds to a counter. One that is no number begins anew. Returns the new count.
+local function add_to(key, field, times)
+  local answer = redis.pcall('HINCRBY', key, field, times)
+  if type(answer) == 'number' then return answer end
+  local known = attempt('HGET', key, field)
+  if not known or tonumber(known) then return attempt('HINCRBY', key, field, times) end
+  call('HSET', key, field, times)
+  return times
+end
+
 local function write_meters()
   if not next(metered) then return end
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
     for what, times in pairs(happened) do
-      local is_new = call('HINCRBY', key, kind .. '|' .. what, times) == times
+      local is_new = add_to(key, kind .. '|' .. what, times) == times
       if is_new then call('PEXPIRE', key, MINUTES_KEPT) end
     end
   end
@@ -757,9 +783,9 @@ local function write_events()
         .. ']}'
     end
     if i < #told then
-      call('XADD', K.events, '*', 'event', event)
+      attempt('XADD', K.events, '*', 'event', event)
     else
-      call('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
+      attempt('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
     end
   end
 end
@@ -817,7 +843,7 @@ local function line_ids(subject, first, last)
 end
 
 local function join(subject, job)
-  call('ZADD', K.subject .. subject, job.seq, job.id)
+  attempt('ZADD', K.subject .. subject, job.seq, job.id)
   job.lined = true
   save(job)
 end
@@ -838,7 +864,7 @@ end
 local function leave_line(subject, id)
   local line = line_of(subject)
   if line.only == '*' then
-    call('ZREM', K.subject .. subject, id)
+    attempt('ZREM', K.subject .. subject, id)
     if call('EXISTS', K.subject .. subject) == 0 then line.only = '' end
   elseif line.only == id then
     line.only = ''
@@ -904,7 +930,7 @@ local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
   if not before or before.phase ~= record.phase then
-    call('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
+    attempt('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
   end
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
@@ -995,13 +1021,13 @@ local function record_heartbeats(job, heartbeats)
   end
   for first = 1, #ids, PART do
     local some = { unpack(ids, first, math.min(first + PART - 1, #ids)) }
-    for i, known in ipairs(call('HMGET', key, unpack(some))) do
+    for i, known in ipairs(attempt('HMGET', key, unpack(some))) do
       if (tonumber(known and known:match('^%d+')) or 0) < job.seq then
         list[#list + 1], list[#list + 2] = some[i], text(job.seq) .. ' ' .. by_id[some[i]]
       end
     end
   end
-  in_parts('HSET', key, list)
+  in_parts('HSET', key, list, attempt)
   if #list > 0 then gateway(job.lane).synced = 1 end
 end
 
@@ -1073,7 +1099,7 @@ local function offered_as(job) return job.id .. job.subject end
 
 -- Offers a job no more that could have run.
 local function withdraw(job)
-  call('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
+  attempt('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
 end
 
 -- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
@@ -1088,7 +1114,7 @@ local function go(job, to, at, more)
   if from then known[from] = less(known[from]) end
   known[to] = (known[to] or 0) + 1
   if from == 'ready' and to ~= 'running' then withdraw(job) end
-  if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
+  if from == 'blocked' then attempt('ZREM', K.blocked .. job.lane, id) end
 
   if not stays_plain(job, from, to) then
     local before = job.timeline or from and plain_timeline(job)
@@ -1109,7 +1135,7 @@ local function go(job, to, at, more)
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
     if from == 'scheduled' then
-      call('ZREM', K.later .. job.subject, id)
+      attempt('ZREM', K.later .. job.subject, id)
     elseif job.lined then
       leave_line(job.subject, id)
     end
@@ -1139,10 +1165,10 @@ local function offer_job(job)
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits and job.lost then
     -- It runs alone; see alone.lua.
-    call('ZADD', K.suspects, rank(job), offered_as(job))
+    attempt('ZADD', K.suspects, rank(job), offered_as(job))
     wake()
   elseif job.state == 'ready' and not waits then
-    call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
+    attempt('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
     offer_lane(job.lane)
   end
 end
@@ -1207,7 +1233,7 @@ local function join_line(job)
     for _, id in ipairs(attempt('ZRANGE', K.later .. job.subject, 0, LINE - 1) or {}) do
       local older = read(id)
       if not older then
-        call('ZREM', K.later .. job.subject, id)
+        attempt('ZREM', K.later .. job.subject, id)
       elseif older.seq < job.seq and older.id ~= job.id then
         supersede(older, job)
       end
@@ -1257,11 +1283,11 @@ local TRIED = 1e13
 -- The jobs that the gateway of a lane had refused by that time, or `+inf`.
 local function refused_by(lane, by, most)
   local key = K.blocked .. lane
-  if by == '+inf' then return call('ZRANGE', key, 0, most - 1) end
-  local ids = call('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
+  if by == '+inf' then return attempt('ZRANGE', key, 0, most - 1) end
+  local ids = attempt('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
   local rest, last = most - #ids, text(TRIED + tonumber(by))
   if rest > 0 then
-    for _, id in ipairs(call('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
+    for _, id in ipairs(attempt('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
       ids[#ids + 1] = id
     end
   end
@@ -1279,7 +1305,7 @@ local function free_lane(lane, by, most)
       go(job, 'ready')
       offer(job.subject)
     else
-      call('ZREM', K.blocked .. lane, id)
+      attempt('ZREM', K.blocked .. lane, id)
     end
   end
   return #refused
@@ -1315,28 +1341,35 @@ end
 
 -- How every script begins and ends. Comes after plain.lua.
 
+-- A key of another type keeps only what belongs there from being written. Returns the first error.
 local function flush()
-  if plain then write_plain() end
-  write_states()
-  write_rotations()
-  write_groups()
-  write_records()
-  write_jobs()
-  write_lines()
-  write_lanes()
-  write_meters()
-  write_events()
+  local failed
+  local function try(write)
+    local ok, why = pcall(write)
+    if not ok then failed = failed or why end
+  end
+  if plain then try(write_plain) end
+  try(write_states)
+  try(write_rotations)
+  try(write_groups)
+  try(write_records)
+  try(write_jobs)
+  try(write_lines)
+  try(write_lanes)
+  try(write_meters)
+  try(write_events)
   local list = {}
   for key, number in pairs(counted) do
     list[#list + 1], list[#list + 2] = key, number
   end
   if #list > 0 then call('MSET', unpack(list)) end
   for key in pairs(wakes) do
-    if call('LLEN', key) == 0 then
+    if attempt('LLEN', key) == 0 then
       call('RPUSH', key, '1')
       call('PEXPIRE', key, 60000)
     end
   end
+  return failed
 end
 
 local function begin()
@@ -1350,7 +1383,7 @@ local function begin()
   left, served, offered = {}, {}, {}
   packed_agents, agents, changed_agents = {}, {}, {}
   packed_connections, connections, changed_connections = {}, {}, {}
-  plain = nil
+  plain, looks_only = nil, nil
   told, batches, latest_of = {}, {}, {}
   in_quotes, replaced, to_look_at, reconnected = {}, {}, 500, {}
 end
@@ -1360,6 +1393,8 @@ local function of_other_layout()
   local number, remedy = tonumber(layout), 'run `worker migrate` until it is complete'
   if number and number > tonumber(LAYOUT) then
     remedy = 'upgrade to a version that has layout ' .. layout
+  elseif not number and not layout:find('^migrating ') then
+    remedy = 'run `worker doctor --repair`, which sets the layout that the other keys have'
   elseif number then
     remedy = 'stop all older workers and producers, then run `worker migrate`'
   end
@@ -1381,7 +1416,12 @@ local function execute(main, writes, any_layout)
     unpack(call('MGET', K.layout, K.seq, K.turn, K.token))
   if layout and layout ~= LAYOUT and not any_layout then return of_other_layout() end
   local ok, answer = pcall(main)
-  if writes then flush() end
+  if writes and not looks_only then
+    local failed = flush()
+    if ok and failed then
+      ok, answer = false, failed
+    end
+  end
   if ok then return answer end
   if type(answer) == 'table' then answer = answer.err or '' end
   -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
@@ -1496,7 +1536,7 @@ local function store(i)
     go(job, 'superseded', NOW, { superseded_by = newer })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
-    call('ZADD', K.later .. job.subject, seq, job.id)
+    attempt('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
@@ -1515,7 +1555,12 @@ for i = 2, #ARGV, VALUES do
   local id, key, fresh = ARGV[i], ARGV[i + 9], true
   if key ~= '' then
     fresh = call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
-    if not fresh then id = call('GET', K.idem .. key) or id end
+    local first = not fresh and attempt('GET', K.idem .. key)
+    if first and #first >= 36 then
+      id = first
+    elseif not fresh then
+      fresh = call('SET', K.idem .. key, id, 'PX', ARGV[i + 10])
+    end
   end
   ids[#ids + 1], new[#new + 1] = id, fresh
 end

@@ -131,6 +131,10 @@ def translate(error: Exception) -> MissionError:
     if words[:1] == ["LAYOUT"]:
         # Its text says whether the keys or the programs are too old.
         return ProtocolMismatch(reason)
+    if words[:1] == ["WRONGTYPE"]:
+        return QueueError(f"a key of the queue has a wrong type ({reason}); run `worker doctor --repair`")
+    if words[:1] == ["UNREADABLE"]:
+        return QueueError(reason)
     known = (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError, redis.exceptions.NoPermissionError)
     if _CONDITIONS.intersection(words) or isinstance(error, known):
         return QueueUnavailable(f"Redis cannot be used ({reason}); {hint}")

@@ -23,6 +23,8 @@ local function name_keys(prefix)
     group = prefix .. ':group:',
     groups = prefix .. ':groups',
     failures = prefix .. ':failures',
+    wrong = prefix .. ':wrong:',
+    unreadable = prefix .. ':unreadable',
     events = prefix .. ':events',
     minute = prefix .. ':minute:',
   }
@@ -53,6 +55,27 @@ local call = redis.call
 -- The time of the call in ms, also as text.
 local NOW, NOW_TEXT
 local LAYOUT, LINE, MINUTES_KEPT = '3', 100, 25 * 3600000
+-- Whether the call only looks for wounds.
+local looks_only
+
+-- Calls a command on a key of one gateway or agent. If somebody has put something of another type
+-- there, only that one suffers: it is moved out of the way with all that it holds, or, by a call that
+-- must not change anything, the answer is nil.
+local function attempt(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if not answer.err:find('^%-?WRONGTYPE') then error(answer, 0) end
+  local aside = K.wrong .. NOW_TEXT .. ':' .. key:sub(#queue + 2)
+  if looks_only or redis.pcall('RENAMENX', key, aside) ~= 1 then return nil end
+  return attempt(command, key, ...)
+end
+
+-- A MessagePack map; nil if it is none.
+local function unpack_map(packed)
+  local ok, map = pcall(cmsgpack.unpack, packed or '')
+  return ok and type(map) == 'table' and map or nil
+end
+
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
 -- Making it is slow, and most of a call are the same few.
 local texts
@@ -136,12 +159,9 @@ do
       lined = flags % 2 == LINED or nil,
       version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
     }
-    if more then
-      local ok, fields = pcall(cmsgpack.unpack, more)
-      if not ok or type(fields) ~= 'table' then return false end
-      for name, value in pairs(fields) do
-        job[name] = value
-      end
+    -- Without its other fields it can still run.
+    for name, value in pairs(more and unpack_map(more) or {}) do
+      job[name] = value
     end
     return job.state and job.kind and job or false
   end
@@ -219,7 +239,7 @@ local function read(id)
 end
 
 -- A job's document; false if it is not there.
-local function document_of(job) return call('HGET', K.document .. job.lane, job.id) end
+local function document_of(job) return attempt('HGET', K.document .. job.lane, job.id) or false end
 
 -- The report and the latest runs of a job, each JSON: the report, or nothing, in the first line, and
 -- a run in each of the others.
@@ -238,8 +258,7 @@ local function gateway(lane)
   if known then return known end
   local packed = packed_lanes[lane]
   if packed == nil then packed = call('HGET', K.gateway, lane) end
-  local ok, fields = pcall(cmsgpack.unpack, packed or '')
-  known = ok and type(fields) == 'table' and fields or {}
+  known = packed and unpack_map(packed) or {}
   lanes[lane] = known
   return known
 end
@@ -312,9 +331,9 @@ local left, served, offered
 
 -- Calls a command with a list of any length: Lua passes some thousand values at most.
 local PART = 1000
-local function in_parts(command, key, list)
+local function in_parts(command, key, list, by)
   for first = 1, #list, PART do
-    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+    (by or call)(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
   end
 end
 
@@ -493,17 +512,17 @@ local function write_rotations()
     for lane in pairs(set) do
       names[#names + 1] = lane
     end
-    call('ZREM', key, unpack(names))
+    attempt('ZREM', key, unpack(names))
   end
   for key, count in pairs(served) do
-    call('ZREMRANGEBYRANK', key, -count, -1)
+    attempt('ZREMRANGEBYRANK', key, -count, -1)
   end
   for key, set in pairs(offered) do
     local list = {}
     for lane, turn in pairs(set) do
       list[#list + 1], list[#list + 2] = turn, lane
     end
-    if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
+    if #list > 0 then attempt('ZADD', key, 'NX', unpack(list)) end
   end
   left, served, offered = {}, {}, {}
 end
@@ -527,7 +546,7 @@ local function write_jobs()
   in_parts('HDEL', K.more, plain)
   in_parts('HSET', K.out, texts_of_out)
   for lane, list in pairs(documents) do
-    in_parts('HSET', K.document .. lane, list)
+    in_parts('HSET', K.document .. lane, list, attempt)
   end
 end
 
@@ -539,12 +558,22 @@ local function write_lanes()
   if #list > 0 then call('HSET', K.gateway, unpack(list)) end
 end
 
+-- Adds to a counter. One that is no number begins anew. Returns the new count.
+local function add_to(key, field, times)
+  local answer = redis.pcall('HINCRBY', key, field, times)
+  if type(answer) == 'number' then return answer end
+  local known = attempt('HGET', key, field)
+  if not known or tonumber(known) then return attempt('HINCRBY', key, field, times) end
+  call('HSET', key, field, times)
+  return times
+end
+
 local function write_meters()
   if not next(metered) then return end
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
     for what, times in pairs(happened) do
-      local is_new = call('HINCRBY', key, kind .. '|' .. what, times) == times
+      local is_new = add_to(key, kind .. '|' .. what, times) == times
       if is_new then call('PEXPIRE', key, MINUTES_KEPT) end
     end
   end
@@ -580,9 +609,9 @@ local function write_events()
         .. ']}'
     end
     if i < #told then
-      call('XADD', K.events, '*', 'event', event)
+      attempt('XADD', K.events, '*', 'event', event)
     else
-      call('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
+      attempt('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
     end
   end
 end
@@ -632,28 +661,35 @@ end
 
 -- How every script begins and ends. Comes after plain.lua.
 
+-- A key of another type keeps only what belongs there from being written. Returns the first error.
 local function flush()
-  if plain then write_plain() end
-  write_states()
-  write_rotations()
-  write_groups()
-  write_records()
-  write_jobs()
-  write_lines()
-  write_lanes()
-  write_meters()
-  write_events()
+  local failed
+  local function try(write)
+    local ok, why = pcall(write)
+    if not ok then failed = failed or why end
+  end
+  if plain then try(write_plain) end
+  try(write_states)
+  try(write_rotations)
+  try(write_groups)
+  try(write_records)
+  try(write_jobs)
+  try(write_lines)
+  try(write_lanes)
+  try(write_meters)
+  try(write_events)
   local list = {}
   for key, number in pairs(counted) do
     list[#list + 1], list[#list + 2] = key, number
   end
   if #list > 0 then call('MSET', unpack(list)) end
   for key in pairs(wakes) do
-    if call('LLEN', key) == 0 then
+    if attempt('LLEN', key) == 0 then
       call('RPUSH', key, '1')
       call('PEXPIRE', key, 60000)
     end
   end
+  return failed
 end
 
 local function begin()
@@ -667,7 +703,7 @@ local function begin()
   left, served, offered = {}, {}, {}
   packed_agents, agents, changed_agents = {}, {}, {}
   packed_connections, connections, changed_connections = {}, {}, {}
-  plain = nil
+  plain, looks_only = nil, nil
   told, batches, latest_of = {}, {}, {}
   in_quotes, replaced, to_look_at, reconnected = {}, {}, 500, {}
 end
@@ -677,6 +713,8 @@ local function of_other_layout()
   local number, remedy = tonumber(layout), 'run `worker migrate` until it is complete'
   if number and number > tonumber(LAYOUT) then
     remedy = 'upgrade to a version that has layout ' .. layout
+  elseif not number and not layout:find('^migrating ') then
+    remedy = 'run `worker doctor --repair`, which sets the layout that the other keys have'
   elseif number then
     remedy = 'stop all older workers and producers, then run `worker migrate`'
   end
@@ -698,7 +736,12 @@ local function execute(main, writes, any_layout)
     unpack(call('MGET', K.layout, K.seq, K.turn, K.token))
   if layout and layout ~= LAYOUT and not any_layout then return of_other_layout() end
   local ok, answer = pcall(main)
-  if writes then flush() end
+  if writes and not looks_only then
+    local failed = flush()
+    if ok and failed then
+      ok, answer = false, failed
+    end
+  end
   if ok then return answer end
   if type(answer) == 'table' then answer = answer.err or '' end
   -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the
@@ -711,11 +754,25 @@ local function main()
 -- Reads one job with all its fields and runs.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 id
--- Returns {fields and values, runs}, both flat; empty if the job does not exist.
--- Cost  4 commands.
+-- Returns {fields and values, runs}, both flat; empty if the job does not exist; the error UNREADABLE
+--   if its head cannot be read.
+-- Cost  4 commands, 2 more if it cannot be read.
 
 local job = read(ARGV[1])
-if not job then return { {}, {} } end
+if not job then
+  local spoilt = call('HEXISTS', K.job, ARGV[1]) == 1
+  if spoilt or call('HEXISTS', K.unreadable, 'job ' .. ARGV[1]) == 1 then
+    local where = spoilt and K.job .. ' ' .. ARGV[1] or K.unreadable .. " 'job " .. ARGV[1] .. "'"
+    return redis.error_reply(
+      'UNREADABLE the head of job '
+        .. ARGV[1]
+        .. ' cannot be read (HGET '
+        .. where
+        .. '); enqueue its document again, if it is still wanted'
+    )
+  end
+  return { {}, {} }
+end
 local fields, runs = shown_job(job, document_of(job)), {}
 for run in (out_of(job.id):match('\n(.*)$') or ''):gmatch('[^\n]+') do
   runs[#runs + 1] = run

@@ -79,6 +79,24 @@ pub enum QueueError {
         /// The code and the message of Redis.
         reason: String,
     },
+    /// A key that a queue has once has another type than it should, because another program or a
+    /// person has written to it.
+    #[error(
+        "script {command} met a key of a wrong type ({what}); `worker doctor --repair` moves it out \
+         of the way and rebuilds what can be derived"
+    )]
+    WrongType {
+        /// The name of the script, or of what was asked for.
+        command: &'static str,
+        /// Names the keys with their types, or has the message of Redis.
+        what: String,
+    },
+    /// The stored head of a job cannot be read.
+    #[error("{reason}")]
+    Unreadable {
+        /// Names the job and the place of its head.
+        reason: String,
+    },
     /// More jobs were given than one call may carry.
     #[error("{count} jobs are too many for one call; send {max} at most")]
     TooMany {
@@ -259,8 +277,11 @@ impl QueueError {
         if code.is_some() {
             return unavailable(reason);
         }
-        if error.code() == Some("LAYOUT") {
-            return Self::Layout { reason };
+        match error.code() {
+            Some("LAYOUT") => return Self::Layout { reason },
+            Some("UNREADABLE") => return Self::Unreadable { reason },
+            Some("WRONGTYPE") => return Self::WrongType { command: script, what: reason },
+            _ => {}
         }
         let fault = match error.kind() {
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Client => true,
@@ -269,7 +290,7 @@ impl QueueError {
             }
             // Other codes describe the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH,
             // NOREPLICAS …
-            _ => matches!(error.code(), Some("PROTOCOL" | "SCRIPT" | "WRONGTYPE")),
+            _ => matches!(error.code(), Some("PROTOCOL" | "SCRIPT")),
         };
         if fault { Self::Script { script, reason } } else { unavailable(reason) }
     }

@@ -49,6 +49,7 @@ pub use admin::audit::AuditEntry;
 pub use admin::gateways::{GatewayConnection, StoredConnection};
 pub use admin::migration::{Layout, Migrated, Migration};
 pub use admin::pause::{Pause, PauseScope};
+pub use admin::repair::Wounds;
 pub use enqueue::MAX_REPLICAS;
 pub use error::{InUse, QueueError};
 pub use redis::counters::CounterSnapshot;

@@ -2,6 +2,7 @@
 //! remedies.
 
 mod gateways;
+mod wounds;
 
 use mission_jobs::queue::views::explain::clock_ahead;
 use mission_jobs::queue::{Counts, Filter, MAX_PAGE, Server, Slots, WorkerRecord, evicts};
@@ -50,10 +51,14 @@ impl Finding {
     }
 }
 
-/// Runs all checks; status 1 if one failed, 3 if Redis is unreachable.
-pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
+/// Runs all checks, after a repair if that is asked for; status 1 if one failed, 3 if Redis is
+/// unreachable.
+pub async fn run(settings: &Settings, output: Output, repair: bool) -> Result<(), Exit> {
     with_store(settings, RedisRole::Command, async |store| {
         let mut findings = vec![configuration(settings)];
+        if repair {
+            findings.push(wounds::repair(&store.queue).await?);
+        }
         let checked = check(settings, store, &mut findings).await;
         output.print_all(&findings, in_words);
         checked?;
@@ -69,6 +74,7 @@ async fn check(
     findings: &mut Vec<Finding>,
 ) -> Result<(), Exit> {
     let queue = &store.queue;
+    findings.extend(wounds::check(queue).await?);
     let server = queue.server().await?;
     let private = store.private_url.is_some();
     let recorded = queue.record_counts().await?;

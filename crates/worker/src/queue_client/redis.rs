@@ -139,7 +139,7 @@ impl QueueClient for Store {
 }
 
 /// Returns the user of the command line, for the audit and the jobs' records.
-fn author() -> Author {
+pub fn author() -> Author {
     let name = std::env::var(environment::USER).ok().filter(|name| !name.is_empty());
     Author::new(name.unwrap_or_else(|| "command line".to_owned()), format!("cli {}", host()))
 }

@@ -25,9 +25,9 @@ pub struct AuditRecord {
     /// The origin of the action, such as `cli host-1`.
     pub from: String,
     /// The action: `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain`, `undrain`,
-    /// `put-gateway` or `forget-gateway`.
+    /// `put-gateway`, `forget-gateway` or `repair`.
     pub action: String,
-    /// The job's id, the scope, `gateway:` and a gateway's id, or the worker's name.
+    /// The job's id, the scope, `gateway:` and a gateway's id, the worker's name, or `queue`.
     pub target: String,
     /// The state of the target before the action, if it has one.
     #[serde(default)]

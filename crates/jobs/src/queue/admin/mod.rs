@@ -6,3 +6,4 @@ pub mod audit;
 pub mod gateways;
 pub mod migration;
 pub mod pause;
+pub mod repair;

@@ -26,6 +26,8 @@ const SHARED: &str = concat!(
     "\n",
     include_str!("lua/alone.lua"),
     "\n",
+    include_str!("lua/healing.lua"),
+    "\n",
     include_str!("lua/upkeep.lua"),
     "\n",
     include_str!("lua/plain.lua"),

@@ -110,6 +110,10 @@ const NAMES: &[(&str, &str)] = &[
     ("pulse", "pulse"),
     ("healed", "healed"),
     ("calm", "calm"),
+    // What was in the way: keys of a wrong type, with the time when they were moved; HASH: entries
+    // that could not be read, by the name of their key, a space, and their field.
+    ("wrong", "wrong:"),
+    ("unreadable", "unreadable"),
     // STREAM: every transition; see docs/protocol.md.
     ("events", "events"),
     // STREAM: the actions of people, capped; see docs/protocol.md.
@@ -136,6 +140,53 @@ const NAMES: &[(&str, &str)] = &[
     ("gone", "gone:"),
 ];
 
+/// The types of the keys that a queue has once, as Redis names them. Those of one gateway, agent or
+/// worker are moved out of the way by the scripts that find them in a wrong type.
+const TYPES: &[(&str, &[&str])] = &[
+    (
+        "hash",
+        &[
+            "job",
+            "more",
+            "out",
+            "line",
+            "gateway",
+            "agents",
+            "connections",
+            "applied",
+            "failures",
+            "paused",
+            "workers",
+            "unreadable",
+        ],
+    ),
+    (
+        "zset",
+        &[
+            "gateways",
+            "lanes",
+            "held",
+            "reconnected",
+            "deleted",
+            "remembered",
+            "groups",
+            "restarts",
+            "expiry",
+            "suspects",
+            "beats",
+        ],
+    ),
+    (
+        "string",
+        &[
+            "layout", "shards", "seq", "turn", "token", "pauses", "alone", "pulse", "healed",
+            "calm", "rolled",
+        ],
+    ),
+    ("list", &["wake"]),
+    ("stream", &["events", "audit"]),
+];
+
 /// The keys of one queue.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -159,6 +210,13 @@ impl Keys {
     #[must_use]
     pub fn documents(&self, gateway: &str) -> String {
         format!("{}:document:{gateway}", self.prefix)
+    }
+
+    /// Returns the keys that a queue has once, each with its type.
+    pub(crate) fn with_types(&self) -> Vec<(String, &'static str)> {
+        let states = State::ALL.into_iter().map(|state| (self.state(state), "zset"));
+        let named = TYPES.iter().flat_map(|(kind, names)| names.iter().map(|name| (*name, *kind)));
+        named.map(|(name, kind)| (format!("{}:{name}", self.prefix), kind)).chain(states).collect()
     }
 
     /// Returns the key of a job's hash in layouts 1 and 2.
@@ -280,4 +338,17 @@ local function name_keys(prefix)
         writeln!(text, "    {name} = prefix .. ':{rest}',").expect("a String takes any text");
     }
     text + "  }\n  named[prefix] = K\nend\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_that_a_queue_has_once_has_a_type() {
+        let typed: Vec<&str> = TYPES.iter().flat_map(|(_, names)| *names).copied().collect();
+        for (name, rest) in NAMES.iter().filter(|(_, rest)| !rest.ends_with(':')) {
+            assert!(typed.contains(rest), "{name}");
+        }
+    }
 }

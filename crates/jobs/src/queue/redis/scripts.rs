@@ -63,7 +63,7 @@ pub(crate) mod lua {
         Changes:
             claim renew journal ack release reseal retry cancel forget pause snooze drain
             heartbeat pauses;
-        Migrates: migrate;
+        Migrates: migrate repair;
     }
 }
 
@@ -216,10 +216,9 @@ impl Scripts {
         let keep = (millis(ended.age), ended.count, millis(dead.age), dead.count);
         let limits = (millis(settings.lease), settings.lane_concurrency.max(1));
         let args = (worker, room.wanted, limits, keep, (room.held, room.slots, room.unproven));
-        let (jobs, wait, recovered, alone): (Vec<Vec<Value>>, i64, u64, bool) = self
-            .run_once(lua::claim, args)
-            .await
-            .map_err(|error| QueueError::from_redis("claim", &error))?;
+        let claimed = self.run_once(lua::claim, args).await;
+        let (jobs, wait, recovered, alone): (Vec<Vec<Value>>, i64, u64, bool) =
+            self.named(claimed.map_err(|error| QueueError::from_redis("claim", &error))).await?;
         count(&self.counters().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         let next_due = u64::try_from(wait).ok().map(Duration::from_millis);
@@ -335,7 +334,7 @@ impl Scripts {
         pop.arg(self.keys.wake_one(worker))
             .arg(self.keys.wake_any())
             .arg(at_most.as_secs_f64().max(0.001));
-        blocking.block("wait", "BLPOP", &pop, at_most).await.map(|_: Value| ())
+        self.named(blocking.block("wait", "BLPOP", &pop, at_most).await).await.map(|_: Value| ())
     }
 
     /// Returns the counters, which the blocking connections share.
@@ -358,7 +357,7 @@ impl Scripts {
         if result.as_ref().is_err_and(is_repeated) {
             result = self.run_once(script, &args).await;
         }
-        result.map_err(|error| QueueError::from_redis(script.name, &error))
+        self.named(result.map_err(|error| QueueError::from_redis(script.name, &error))).await
     }
 
     async fn run_once<T: FromRedisValue>(

@@ -24,7 +24,7 @@ local function note_restart(job, known)
   if NOW - (known.restarted_at or 0) < 60000 then return end
   known.restarted_at = NOW
   meter(job, 'restart')
-  call('ZADD', K.restarts, NOW, job.lane .. ' ' .. NOW_TEXT)
+  attempt('ZADD', K.restarts, NOW, job.lane .. ' ' .. NOW_TEXT)
   call('ZREMRANGEBYRANK', K.restarts, 0, -RESTARTS - 1)
   call('PEXPIRE', K.restarts, RESTART_KEPT)
 end
@@ -71,7 +71,8 @@ end
 local function free_blocked(lane)
   local most = math.min(FREED, still_to_free, gateway(lane).blocked or 0)
   if most == 0 then return end
-  local untried = call('ZRANGEBYSCORE', K.blocked .. lane, 0, '(' .. text(TRIED), 'LIMIT', 0, most)
+  local untried =
+    attempt('ZRANGEBYSCORE', K.blocked .. lane, 0, '(' .. text(TRIED), 'LIMIT', 0, most)
   for _, id in ipairs(untried) do
     still_to_free = still_to_free - 1
     local job = read(id)
@@ -80,7 +81,7 @@ local function free_blocked(lane)
       go(job, 'ready')
       offer(job.subject)
     else
-      call('ZREM', K.blocked .. lane, id)
+      attempt('ZREM', K.blocked .. lane, id)
     end
   end
 end
@@ -237,7 +238,7 @@ local function settle(i)
     job.reprobed = nil
     go(job, 'ready')
   elseif job.state == 'blocked' and learnt == 'blocked' then
-    call('ZADD', K.blocked .. job.lane, (job.reprobed and TRIED or 0) + NOW, id)
+    attempt('ZADD', K.blocked .. job.lane, (job.reprobed and TRIED or 0) + NOW, id)
   end
   leave(job)
   if to == 'done' then prove(job, i) end

@@ -21,9 +21,8 @@ local SUSPECTS, REST = 128, 600000
 -- first.
 local turn_alone
 local function read_turn()
-  local readable, stored = pcall(cmsgpack.unpack, call('GET', K.alone) or '')
-  readable = readable and type(stored) == 'table' and (stored.rest or stored.till)
-  turn_alone = readable and stored or {}
+  local stored = unpack_map(attempt('GET', K.alone))
+  turn_alone = stored and (stored.rest or stored.till) and stored or {}
 end
 
 local function save_alone(known)
@@ -38,29 +37,29 @@ local function may_run_alone(job, by)
     and (not known.running or known.owner == by)
 end
 
--- Whether a job that merges is the next of its line: no other runs, and no older one is ready.
-local function comes_next(job)
-  return not gateway(job.lane).merging and first_ready(job.subject) == job
-end
-
-local function find_suspect(worker)
-  for _, waiting in ipairs(call('ZRANGE', K.suspects, 0, SUSPECTS - 1)) do
-    local job = read(waiting:sub(1, 36))
-    if not job or job.state ~= 'ready' then
-      -- The job was removed by hand: on to the next of its subject.
-      local subject = waiting:sub(37)
-      call('ZREM', K.suspects, waiting)
-      if not job then leave_line(subject, waiting:sub(1, 36)) end
-      offer(subject)
-    elseif may_run_alone(job, worker) and (not MERGES[job.kind] or comes_next(job)) then
-      return job
-    end
-  end
-end
-
 -- Gives a worker the turn, if there is a job for it.
 local function stand_aside(worker, lease)
-  local job = find_suspect(worker)
+  -- Whether a job that merges is the next of its line: no other runs, and no older one is ready.
+  local function comes_next(job)
+    return not gateway(job.lane).merging and first_ready(job.subject) == job
+  end
+
+  local function find_suspect()
+    for _, waiting in ipairs(attempt('ZRANGE', K.suspects, 0, SUSPECTS - 1)) do
+      local job = read(waiting:sub(1, 36))
+      if not job or job.state ~= 'ready' then
+        -- The job was removed by hand: on to the next of its subject.
+        local subject = waiting:sub(37)
+        call('ZREM', K.suspects, waiting)
+        if not job then leave_line(subject, waiting:sub(1, 36)) end
+        offer(subject)
+      elseif may_run_alone(job, worker) and (not MERGES[job.kind] or comes_next(job)) then
+        return job
+      end
+    end
+  end
+
+  local job = find_suspect()
   if not job then return end
   save_alone({ worker = worker, id = job.id, lane = job.lane, since = NOW, till = NOW + lease })
 end

@@ -30,8 +30,8 @@ local turns, rotations, turn = {}, {}, 0
 local function look_up(most)
   write_rotations()
   local mine, all = K.own .. worker, K.lanes
-  local own = call('ZREVRANGE', mine, 0, most - 1, 'WITHSCORES')
-  local common = call('ZREVRANGE', all, 0, most - 1, 'WITHSCORES')
+  local own = attempt('ZREVRANGE', mine, 0, most - 1, 'WITHSCORES')
+  local common = attempt('ZREVRANGE', all, 0, most - 1, 'WITHSCORES')
   local i, j, n = 1, 1, 0
   turns, rotations, turn = {}, {}, 1
   while own[i] or common[j] do
@@ -119,7 +119,7 @@ local function rows()
     local about_agent = not MERGES[one.kind]
     local heartbeat = about_agent
       and known.synced
-      and call('HGET', K.heartbeats .. one.lane, agent_of(one.subject))
+      and attempt('HGET', K.heartbeats .. one.lane, agent_of(one.subject))
     answer[i] = {
       one.id or job.id,
       one.head or (encode(job)),
@@ -177,7 +177,7 @@ local function take_offered(lane, first)
     leave_line(subject, id)
     offer(subject)
   elseif job.state == 'ready' and pauses['kind:' .. job.kind] then
-    call('ZADD', K.parked .. job.kind, rank(job), job.subject)
+    attempt('ZADD', K.parked .. job.kind, rank(job), job.subject)
   elseif MERGES[job.kind] and (gateway(lane).merging or job.lost) then
     -- It is offered again when the run has ended, or runs alone.
     offer(job.subject)
@@ -323,7 +323,7 @@ write_states()
 write_rotations()
 
 local idle_lanes = places > 0
-  and call('ZCARD', K.lanes) + call('ZCARD', K.own .. worker) > #passed_over
+  and attempt('ZCARD', K.lanes) + attempt('ZCARD', K.own .. worker) > #passed_over
 
 -- How long a worker without anything to do may sleep, in ms; -1 for ever.
 local function nap()

@@ -32,9 +32,10 @@ local function in_force()
   return known and known.revision and text(known.revision) or ''
 end
 -- A document that was lost is replaced, whatever its connection was.
-if before and call('HEXISTS', K.document .. lane, before.document) == 0 then
+if before and attempt('HEXISTS', K.document .. lane, before.document) == 0 then
   before.fingerprint = nil
 end
+if not layout then create() end
 local stored = record_connection({
   id = id,
   lane = lane,
@@ -44,8 +45,7 @@ local stored = record_connection({
   seq = next_of(K.seq),
 }, fingerprint ~= '' and fingerprint or nil)
 if not stored then return { 'outdated', in_force() } end
-if not layout then create() end
-call('HSET', K.document .. lane, id, document)
+attempt('HSET', K.document .. lane, id, document)
 call('ZADD', K.gateways, NOW, lane)
 local result = (reconnected[lane] or not before) and 'changed' or 'same'
 gateway(lane)

@@ -7,8 +7,8 @@
 
 local name, drain = ARGV[4], ARGV[5] == '1'
 local packed = call('HGET', K.workers, name)
-if not packed then return 'missing' end
-local worker = cmsgpack.unpack(packed)
+local worker = packed and unpack_map(packed)
+if not worker then return 'missing' end
 if (worker.draining ~= nil) == drain then return 'same' end
 worker.draining = drain and 1 or nil
 call('HSET', K.workers, name, cmsgpack.pack(worker))

@@ -103,7 +103,7 @@ local function store(i)
     go(job, 'superseded', NOW, { superseded_by = newer })
   elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
-    call('ZADD', K.later .. job.subject, seq, job.id)
+    attempt('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
@@ -122,7 +122,12 @@ for i = 2, #ARGV, VALUES do
   local id, key, fresh = ARGV[i], ARGV[i + 9], true
   if key ~= '' then
     fresh = call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
-    if not fresh then id = call('GET', K.idem .. key) or id end
+    local first = not fresh and attempt('GET', K.idem .. key)
+    if first and #first >= 36 then
+      id = first
+    elseif not fresh then
+      fresh = call('SET', K.idem .. key, id, 'PX', ARGV[i + 10])
+    end
   end
   ids[#ids + 1], new[#new + 1] = id, fresh
 end

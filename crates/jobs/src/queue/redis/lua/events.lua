@@ -86,9 +86,9 @@ local function write_events()
         .. ']}'
     end
     if i < #told then
-      call('XADD', K.events, '*', 'event', event)
+      attempt('XADD', K.events, '*', 'event', event)
     else
-      call('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
+      attempt('XADD', K.events, 'MAXLEN', '~', 100000, '*', 'event', event)
     end
   end
 end
@@ -102,7 +102,7 @@ end
 -- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why.
 -- `before` and `after` are states.
 local function audit(action, target, before, after)
-  call(
+  attempt(
     'XADD',
     K.audit,
     'MAXLEN',

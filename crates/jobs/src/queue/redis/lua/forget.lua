@@ -33,7 +33,7 @@ local function cancel_some(state)
 end
 
 local function forget()
-  local waiting, wanted = 0, call('ZCOUNT', K.listed .. lane, 0, PLACES.deleted - 1)
+  local waiting, wanted = 0, attempt('ZCOUNT', K.listed .. lane, 0, PLACES.deleted - 1)
   for _, state in ipairs(UNDONE) do
     waiting = waiting + (known[state] or 0)
   end
@@ -47,7 +47,7 @@ local function forget()
   for _, state in ipairs(UNDONE) do
     if known[state] then return { 'more', cancel_some(state) } end
   end
-  local some = call('ZRANGE', K.listed .. lane, 0, STEPS - 1)
+  local some = attempt('ZRANGE', K.listed .. lane, 0, STEPS - 1)
   for _, agent in ipairs(some) do
     drop_agent(lane, lane .. '/' .. agent)
     call('ZREM', K.deleted, lane .. '/' .. agent)

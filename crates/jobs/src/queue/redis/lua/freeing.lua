@@ -10,11 +10,11 @@ local TRIED = 1e13
 -- The jobs that the gateway of a lane had refused by that time, or `+inf`.
 local function refused_by(lane, by, most)
   local key = K.blocked .. lane
-  if by == '+inf' then return call('ZRANGE', key, 0, most - 1) end
-  local ids = call('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
+  if by == '+inf' then return attempt('ZRANGE', key, 0, most - 1) end
+  local ids = attempt('ZRANGEBYSCORE', key, 0, by, 'LIMIT', 0, most)
   local rest, last = most - #ids, text(TRIED + tonumber(by))
   if rest > 0 then
-    for _, id in ipairs(call('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
+    for _, id in ipairs(attempt('ZRANGEBYSCORE', key, text(TRIED), last, 'LIMIT', 0, rest)) do
       ids[#ids + 1] = id
     end
   end
@@ -38,7 +38,7 @@ local function free_lane(lane, by, most)
       go(job, 'ready')
       offer(job.subject)
     else
-      call('ZREM', K.blocked .. lane, id)
+      attempt('ZREM', K.blocked .. lane, id)
     end
   end
   return #refused

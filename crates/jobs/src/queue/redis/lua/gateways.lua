@@ -13,8 +13,8 @@ for i = 1, #found, 2 do
   names[#names + 1] = found[i]
 end
 for i, packed in ipairs(#names > 0 and call('HMGET', K.gateway, unpack(names)) or {}) do
-  local known = packed and cmsgpack.unpack(packed) or {}
-  local first = known.ready and call('ZRANGE', K.lane .. names[i], 0, 0)[1]
+  local known = packed and unpack_map(packed) or {}
+  local first = known.ready and (attempt('ZRANGE', K.lane .. names[i], 0, 0) or {})[1]
   local job = first and read(first:sub(1, 36))
   known.waiting_since = job and job.since or nil
   known.last_job_at = tonumber(found[2 * i])

@@ -15,7 +15,10 @@ if most == 0 then return names end
 local answer = {}
 local packed = #names > 0 and call('HMGET', K.failures, unpack(names)) or {}
 for i, name in ipairs(names) do
-  answer[i] =
-    { name, call('ZCARD', K.group .. name), shown(packed[i] and cmsgpack.unpack(packed[i]) or {}) }
+  answer[i] = {
+    name,
+    attempt('ZCARD', K.group .. name) or 0,
+    shown(packed[i] and unpack_map(packed[i]) or {}),
+  }
 end
 return answer

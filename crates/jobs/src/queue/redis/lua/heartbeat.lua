@@ -17,7 +17,7 @@ if host == '' then
   return 0
 end
 local packed = call('HGET', K.workers, name)
-local worker = packed and cmsgpack.unpack(packed) or { started_at = NOW }
+local worker = packed and unpack_map(packed) or { started_at = NOW }
 worker.host, worker.version, worker.pid, worker.seen_at = host, ARGV[3], tonumber(ARGV[4]), NOW
 worker.running, worker.concurrency = tonumber(ARGV[5]), tonumber(ARGV[6])
 call('HSET', K.workers, name, cmsgpack.pack(worker))

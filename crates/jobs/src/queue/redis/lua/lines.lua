@@ -53,11 +53,11 @@ end
 local function is_in_line(job)
   local only = line_of(job.subject).only
   if only ~= '*' then return only == job.id end
-  return call('ZSCORE', K.subject .. job.subject, job.id) ~= false
+  return (attempt('ZSCORE', K.subject .. job.subject, job.id) or false) ~= false
 end
 
 local function join(subject, job)
-  call('ZADD', K.subject .. subject, job.seq, job.id)
+  attempt('ZADD', K.subject .. subject, job.seq, job.id)
   job.lined = true
   save(job)
 end
@@ -78,7 +78,7 @@ end
 local function leave_line(subject, id)
   local line = line_of(subject)
   if line.only == '*' then
-    call('ZREM', K.subject .. subject, id)
+    attempt('ZREM', K.subject .. subject, id)
     if call('EXISTS', K.subject .. subject) == 0 then line.only = '' end
   elseif line.only == id then
     line.only = ''

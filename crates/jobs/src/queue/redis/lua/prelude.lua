@@ -17,12 +17,25 @@ local NOW, NOW_TEXT
 local LAYOUT, LINE, MINUTES_KEPT = '3', 100, 25 * 3600000
 local RANKS = 2 ^ 48
 
--- Calls a command on a key of one gateway or agent. If somebody has put something else there, only
--- that one suffers: the answer is nil.
-local function attempt(...)
-  local answer = redis.pcall(...)
-  if type(answer) == 'table' and answer.err then return nil end
-  return answer
+-- Whether the call only looks for wounds.
+local looks_only
+
+-- Calls a command on a key of one gateway or agent. If somebody has put something of another type
+-- there, only that one suffers: it is moved out of the way with all that it holds, or, by a call that
+-- must not change anything, the answer is nil.
+local function attempt(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if not answer.err:find('^%-?WRONGTYPE') then error(answer, 0) end
+  local aside = K.wrong .. NOW_TEXT .. ':' .. key:sub(#queue + 2)
+  if looks_only or redis.pcall('RENAMENX', key, aside) ~= 1 then return nil end
+  return attempt(command, key, ...)
+end
+
+-- A MessagePack map; nil if it is none.
+local function unpack_map(packed)
+  local ok, map = pcall(cmsgpack.unpack, packed or '')
+  return ok and type(map) == 'table' and map or nil
 end
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -117,12 +130,9 @@ do
       lined = flags % 2 == LINED or nil,
       version = flags >= VERSION and text(math.floor(flags / VERSION)) or nil,
     }
-    if more then
-      local ok, fields = pcall(cmsgpack.unpack, more)
-      if not ok or type(fields) ~= 'table' then return false end
-      for name, value in pairs(fields) do
-        job[name] = value
-      end
+    -- Without its other fields it can still run.
+    for name, value in pairs(more and unpack_map(more) or {}) do
+      job[name] = value
     end
     return job.state and job.kind and job or false
   end
@@ -203,7 +213,7 @@ end
 local function save(job) unsaved[job.id] = true end
 
 -- A job's document; false if it is not there.
-local function document_of(job) return call('HGET', K.document .. job.lane, job.id) end
+local function document_of(job) return attempt('HGET', K.document .. job.lane, job.id) or false end
 
 -- The report and the latest runs of a job, each JSON: the report, or nothing, in the first line, and
 -- a run in each of the others.
@@ -222,8 +232,7 @@ local function gateway(lane)
   if known then return known end
   local packed = packed_lanes[lane]
   if packed == nil then packed = call('HGET', K.gateway, lane) end
-  local ok, fields = pcall(cmsgpack.unpack, packed or '')
-  known = ok and type(fields) == 'table' and fields or {}
+  known = packed and unpack_map(packed) or {}
   lanes[lane] = known
   return known
 end
@@ -293,25 +302,25 @@ local function join_group(job)
   local key = job.lane .. '|' .. word('code') .. '|' .. word('method')
   if job.group ~= key then
     if job.group then
-      call('ZREM', K.group .. job.group, job.id)
+      attempt('ZREM', K.group .. job.group, job.id)
       left_groups[job.group] = true
     end
     job.group = key
   end
   if groups[key] == nil then
     local packed = call('HGET', K.failures, key)
-    groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
+    groups[key] = packed and unpack_map(packed) or { first_at = NOW }
   end
   local group = groups[key]
   group.message, group.action, group.last_at, group.sample =
     said('message'), said('action'), NOW, job.id
   group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
-  call('ZADD', K.group .. key, NOW, job.id)
+  attempt('ZADD', K.group .. key, NOW, job.id)
 end
 
 -- It has got past its failure, or ended for another reason.
 local function leave_group(job)
-  call('ZREM', K.group .. job.group, job.id)
+  attempt('ZREM', K.group .. job.group, job.id)
   left_groups[job.group], job.group = true, nil
 end
 
@@ -334,10 +343,16 @@ end
 -- The layout of the keys, if there are any; counters as Redis has them, and those that have changed.
 local layout, numbers, counted, metered
 
--- Creates the queue. There is nothing to add up of minutes before.
+-- Creates the queue. There is nothing to add up of minutes before. If there are jobs, only the layout
+-- was lost, and counters go on.
 local function create()
   local last = math.floor(NOW / 60000) - 1
-  call('MSET', K.layout, LAYOUT, K.rolled, last, K.seq, 0, K.turn, 0, K.token, 0)
+  layout = LAYOUT
+  call('MSET', K.layout, LAYOUT, K.rolled, last)
+  if call('EXISTS', K.job) == 0 then
+    call('MSET', K.seq, 0, K.turn, 0, K.token, 0)
+    numbers = { [K.seq] = '0', [K.turn] = '0', [K.token] = '0' }
+  end
 end
 
 -- The next number of a counter. If somebody has spoilt it, it goes on with the time, which is more

@@ -38,7 +38,7 @@ local function replace_agent(lane, subject, record)
   local before = agent_record(subject)
   save_agent(subject, record)
   if not before or before.phase ~= record.phase then
-    call('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
+    attempt('ZADD', K.listed .. lane, PLACES[record.phase] or 1, agent_of(subject))
   end
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
@@ -50,7 +50,7 @@ local function drop_agent(lane, subject)
   local before = agent_record(subject)
   agents[subject], packed_agents[subject], changed_agents[subject] = false, false, nil
   call('HDEL', K.agents, subject)
-  call('ZREM', K.listed .. lane, agent_of(subject))
+  attempt('ZREM', K.listed .. lane, agent_of(subject))
   for _, part in ipairs(READ) do
     if before then release_document(lane, subject, before[part]) end
   end
@@ -140,13 +140,13 @@ local function record_heartbeats(job, heartbeats)
   end
   for first = 1, #ids, PART do
     local some = { unpack(ids, first, math.min(first + PART - 1, #ids)) }
-    for i, known in ipairs(call('HMGET', key, unpack(some))) do
+    for i, known in ipairs(attempt('HMGET', key, unpack(some))) do
       if (tonumber(known and known:match('^%d+')) or 0) < job.seq then
         list[#list + 1], list[#list + 2] = some[i], text(job.seq) .. ' ' .. by_id[some[i]]
       end
     end
   end
-  in_parts('HSET', key, list)
+  in_parts('HSET', key, list, attempt)
   if #list > 0 then gateway(job.lane).synced = 1 end
 end
 
@@ -222,7 +222,7 @@ local function observe(job, seq, carried)
       job.subject,
       { generation = record.generation, seq = seq, job = record.job, phase = 'deleted' }
     )
-    call('HDEL', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
+    attempt('HDEL', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
     call('ZADD', K.deleted, NOW, job.subject)
   elseif record.phase == 'deleting' and (record.since or record.seq) < seq then
     -- A newer cleanup waits, but there is nothing left to return to if it is cancelled.

@@ -43,7 +43,7 @@ if from == 'dead' then
   go(job, 'ready', NOW, { by = by })
   join_line(job)
 elseif from == 'scheduled' then
-  call('ZREM', K.later .. job.subject, job.id)
+  attempt('ZREM', K.later .. job.subject, job.id)
   arrive(job)
 else
   go(job, 'ready', NOW, { by = by })

@@ -1,27 +1,34 @@
 -- How every script begins and ends. Comes after plain.lua.
 
+-- A key of another type keeps only what belongs there from being written. Returns the first error.
 local function flush()
-  if plain then write_plain() end
-  write_states()
-  write_rotations()
-  write_groups()
-  write_records()
-  write_jobs()
-  write_lines()
-  write_lanes()
-  write_meters()
-  write_events()
+  local failed
+  local function try(write)
+    local ok, why = pcall(write)
+    if not ok then failed = failed or why end
+  end
+  if plain then try(write_plain) end
+  try(write_states)
+  try(write_rotations)
+  try(write_groups)
+  try(write_records)
+  try(write_jobs)
+  try(write_lines)
+  try(write_lanes)
+  try(write_meters)
+  try(write_events)
   local list = {}
   for key, number in pairs(counted) do
     list[#list + 1], list[#list + 2] = key, number
   end
   if #list > 0 then call('MSET', unpack(list)) end
   for key in pairs(wakes) do
-    if call('LLEN', key) == 0 then
+    if attempt('LLEN', key) == 0 then
       call('RPUSH', key, '1')
       call('PEXPIRE', key, 60000)
     end
   end
+  return failed
 end
 
 local function begin()
@@ -35,7 +42,7 @@ local function begin()
   left, served, offered = {}, {}, {}
   packed_agents, agents, changed_agents = {}, {}, {}
   packed_connections, connections, changed_connections = {}, {}, {}
-  plain = nil
+  plain, looks_only = nil, nil
   told, batches, latest_of = {}, {}, {}
   in_quotes, replaced, to_look_at, reconnected = {}, {}, 500, {}
 end
@@ -45,6 +52,8 @@ local function of_other_layout()
   local number, remedy = tonumber(layout), 'run `worker migrate` until it is complete'
   if number and number > tonumber(LAYOUT) then
     remedy = 'upgrade to a version that has layout ' .. layout
+  elseif not number and not layout:find('^migrating ') then
+    remedy = 'run `worker doctor --repair`, which sets the layout that the other keys have'
   elseif number then
     remedy = 'stop all older workers and producers, then run `worker migrate`'
   end
@@ -66,7 +75,12 @@ local function execute(main, writes, any_layout)
     unpack(call('MGET', K.layout, K.seq, K.turn, K.token))
   if layout and layout ~= LAYOUT and not any_layout then return of_other_layout() end
   local ok, answer = pcall(main)
-  if writes then flush() end
+  if writes and not looks_only then
+    local failed = flush()
+    if ok and failed then
+      ok, answer = false, failed
+    end
+  end
   if ok then return answer end
   if type(answer) == 'table' then answer = answer.err or '' end
   -- The server's own errors begin with a code in capitals. ERR is left to those from outside of the

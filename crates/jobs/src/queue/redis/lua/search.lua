@@ -21,7 +21,7 @@ local looked, passed, bytes, found, places = 0, 0, 0, {}, {}
 
 -- Not by `gateway`: what only reads must not write.
 local packed = lane ~= '' and call('HGET', K.gateway, lane)
-local known = packed and cmsgpack.unpack(packed) or {}
+local known = packed and unpack_map(packed) or {}
 
 -- How many jobs of a list stand before that place; with the one that stands there, if it does.
 local function before(key, score, id, inclusive)

@@ -25,9 +25,10 @@ end
 local workers, draining = 0, 0
 local heard = call('ZRANGEBYSCORE', K.beats, NOW - tonumber(ARGV[1]), '+inf', 'LIMIT', 0, 1000)
 for _, packed in ipairs(#heard > 0 and call('HMGET', K.workers, unpack(heard)) or {}) do
-  if packed then
+  local known = packed and unpack_map(packed)
+  if known then
     workers = workers + 1
-    if cmsgpack.unpack(packed).draining then draining = draining + 1 end
+    if known.draining then draining = draining + 1 end
   end
 end
 return {

@@ -13,7 +13,7 @@ local function offered_as(job) return job.id .. job.subject end
 
 -- Offers a job no more that could have run.
 local function withdraw(job)
-  call('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
+  attempt('ZREM', job.lost and K.suspects or K.lane .. job.lane, offered_as(job))
 end
 
 -- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
@@ -28,7 +28,7 @@ local function go(job, to, at, more)
   if from then known[from] = less(known[from]) end
   known[to] = (known[to] or 0) + 1
   if from == 'ready' and to ~= 'running' then withdraw(job) end
-  if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
+  if from == 'blocked' then attempt('ZREM', K.blocked .. job.lane, id) end
 
   if not stays_plain(job, from, to) then
     local before = job.timeline or from and plain_timeline(job)
@@ -49,7 +49,7 @@ local function go(job, to, at, more)
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
     if from == 'scheduled' then
-      call('ZREM', K.later .. job.subject, id)
+      attempt('ZREM', K.later .. job.subject, id)
     elseif job.lined then
       leave_line(job.subject, id)
     end
@@ -87,10 +87,10 @@ local function offer_job(job)
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits and job.lost then
     -- It runs alone; see alone.lua.
-    call('ZADD', K.suspects, rank(job), offered_as(job))
+    attempt('ZADD', K.suspects, rank(job), offered_as(job))
     wake()
   elseif job.state == 'ready' and not waits then
-    call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
+    attempt('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
     offer_lane(job.lane)
   end
 end
@@ -166,7 +166,7 @@ local function join_line(job)
     for _, id in ipairs(attempt('ZRANGE', K.later .. job.subject, 0, LINE - 1) or {}) do
       local older = read(id)
       if not older then
-        call('ZREM', K.later .. job.subject, id)
+        attempt('ZREM', K.later .. job.subject, id)
       elseif older.seq < job.seq and older.id ~= job.id then
         supersede(older, job)
       end

@@ -1,6 +1,6 @@
 -- What a claim does for the whole queue before it takes jobs: it makes due jobs ready, ends expired
 -- ones, takes back lost leases, removes old jobs, and heals wounds. Each does a bounded number of
--- things, and the next claim goes on. Comes after alone.lua.
+-- things, and the next claim goes on. Comes after healing.lua.
 
 -- The states that jobs wait in, in the order in which those that are due leave them.
 local WAITS = { 'scheduled', 'retrying', 'snoozed', 'blocked' }
@@ -41,7 +41,7 @@ local function upkeep(lease, keep)
         -- The job was removed by hand: nothing is left to run.
         call('ZREM', K.state .. from, id)
       elseif from == 'scheduled' then
-        call('ZREM', K.later .. job.subject, id)
+        attempt('ZREM', K.later .. job.subject, id)
         arrive(job)
       else
         go(job, 'ready')
@@ -74,7 +74,7 @@ local function upkeep(lease, keep)
   -- a lease because it could not write the end of a run.
   local function is_alive(name)
     -- A clock that was set back must not make a heartbeat count for long.
-    return math.abs(NOW - (tonumber(call('ZSCORE', K.beats, name)) or 0)) < lease / 2
+    return math.abs(NOW - (tonumber(attempt('ZSCORE', K.beats, name) or 0) or 0)) < lease / 2
   end
 
   -- The worker went away. The run counts, and the job is a suspect: from now on it runs alone. One
@@ -125,14 +125,15 @@ local function upkeep(lease, keep)
     local minute, full, looked = math.max(rolled, last - MINUTES_KEPT / 60000), 0, 0
     while minute < last and full < 3 and looked < LOOKED_AT do
       minute, looked = minute + 1, looked + 1
-      local counters = call('HGETALL', K.minute .. minute)
+      local counters = attempt('HGETALL', K.minute .. minute)
       if #counters > 0 then
         full = full + 1
         local quarter, hour =
           K.quarter .. math.floor(minute / 15), K.hour .. math.floor(minute / 60)
         for i = 1, #counters, 2 do
-          call('HINCRBY', quarter, counters[i], counters[i + 1])
-          call('HINCRBY', hour, counters[i], counters[i + 1])
+          local times = tonumber(counters[i + 1]) or 0
+          add_to(quarter, counters[i], times)
+          add_to(hour, counters[i], times)
         end
         call('PEXPIRE', quarter, MINUTES_KEPT)
         call('PEXPIRE', hour, HOURS_KEPT)
@@ -168,11 +169,11 @@ local function upkeep(lease, keep)
   local function sweep()
     local pulse, calm, rolled = unpack(call('MGET', K.pulse, K.calm, K.rolled))
     call('SET', K.pulse, NOW)
-    add_up(tonumber(rolled or 0))
+    add_up(tonumber(rolled or '') or 0)
     forget_agents()
     if free_more() then more_to_do = true end
-    calm = tonumber(calm or 0)
-    if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
+    calm = tonumber(calm or '') or 0
+    if math.abs(NOW - (tonumber(pulse or '') or NOW)) > lease / 2 then
       calm = NOW + math.ceil(lease / 2)
       call('SET', K.calm, calm)
     end
@@ -246,55 +247,29 @@ local function upkeep(lease, keep)
     end
   end
 
-  -- Offers a ready job of which neither its lane nor the rotation knows any more. Jobs that merge are
-  -- left to the next one that comes or ends, unless the lane offers nothing.
-  local function offer_again(job)
-    local known, lane = gateway(job.lane), job.lane
-    if pauses['kind:' .. job.kind] or line_ids(job.subject, 0, 0)[1] ~= job.id then return end
-    if MERGES[job.kind] then
-      local offers = job.lost or known.merging or call('EXISTS', K.lane .. lane) == 1
-      if not offers then offer(job.subject) end
-    elseif not call('ZSCORE', job.lost and K.suspects or K.lane .. lane, offered_as(job)) then
-      offer_job(job)
-    elseif not (job.lost or known.running or call('ZSCORE', K.lanes, lane)) then
-      offer_lane(lane)
-    end
-  end
-
-  -- Heals what keys that were removed by hand, or scripts that Redis has stopped half-way, have left: a
-  -- job that is missing in the list of its state or in its line, one that could run but is not offered,
-  -- and a lane that belongs to a worker without running anything. A call looks at some jobs every
-  -- quarter of a lease, so that all have their turn.
+  -- Heals what keys that were removed by hand, or scripts that Redis has stopped half-way, have left.
+  -- A call looks at some jobs every quarter of a lease, so that all have their turn.
   local function heal()
-    local at, cursor = (call('GET', K.healed) or ''):match('^(%d+) (%d+)$')
+    local at, cursor = (attempt('GET', K.healed) or ''):match('^(%d+) (%d+)$')
     if at and math.abs(NOW - at) < lease / 4 then return end
-    local next_cursor, found = unpack(call('HSCAN', K.job, cursor or '0', 'COUNT', LOOKED_AT))
+    if not cursor or #cursor > 19 then cursor = '0' end
+    local next_cursor, found = unpack(call('HSCAN', K.job, cursor, 'COUNT', LOOKED_AT))
     call('SET', K.healed, NOW_TEXT .. ' ' .. next_cursor)
+    if #found > 0 and not layout then create() end
+    -- What workers wait for.
+    attempt('LLEN', K.wake)
     local ids = {}
     for i = 1, #found, 2 do
       ids[#ids + 1] = found[i]
     end
-    read_all(ids)
-    for _, id in ipairs(ids) do
-      local job = read(id)
-      if job and not ENDED[job.state] then
-        local known, state = gateway(job.lane), job.state
-        if state ~= 'running' then disown(job.lane, known) end
-        if not call('ZSCORE', K.state .. state, id) then
-          local till = state == 'running' and NOW + lease or job.next_at or job.since
-          call('ZADD', K.state .. state, text(till), id)
-        end
-        if state ~= 'scheduled' and not is_in_line(job) then add_to_line(job) end
-        if state == 'ready' then offer_again(job) end
-      end
-    end
+    heal_jobs(ids, lease, function() end)
   end
 
   -- Subjects that were put aside because their kind was paused, and is not any more.
   local function unpark()
     for _, kind in ipairs(KINDS) do
       if not pauses['kind:' .. kind] then
-        local aside = call('ZPOPMIN', K.parked .. kind, STEP / 4)
+        local aside = attempt('ZPOPMIN', K.parked .. kind, STEP / 4)
         if #aside > 0 then more_to_do = true end
         for i = 1, #aside, 2 do
           offer(aside[i])

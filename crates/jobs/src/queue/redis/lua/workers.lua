@@ -7,6 +7,7 @@
 local names = call('ZREVRANGE', K.beats, 0, tonumber(ARGV[1]) - 1)
 local packed, found = #names > 0 and call('HMGET', K.workers, unpack(names)) or {}, {}
 for i, name in ipairs(names) do
-  if packed[i] then found[#found + 1] = { name, shown(cmsgpack.unpack(packed[i])) } end
+  local known = packed[i] and unpack_map(packed[i])
+  if known then found[#found + 1] = { name, shown(known) } end
 end
 return { NOW, found }

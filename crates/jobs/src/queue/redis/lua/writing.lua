@@ -23,9 +23,9 @@ end
 
 -- Calls a command with a list of any length: Lua passes some thousand values at most.
 local PART = 1000
-local function in_parts(command, key, list)
+local function in_parts(command, key, list, by)
   for first = 1, #list, PART do
-    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+    (by or call)(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
   end
 end
 
@@ -204,17 +204,17 @@ local function write_rotations()
     for lane in pairs(set) do
       names[#names + 1] = lane
     end
-    call('ZREM', key, unpack(names))
+    attempt('ZREM', key, unpack(names))
   end
   for key, count in pairs(served) do
-    call('ZREMRANGEBYRANK', key, -count, -1)
+    attempt('ZREMRANGEBYRANK', key, -count, -1)
   end
   for key, set in pairs(offered) do
     local list = {}
     for lane, turn in pairs(set) do
       list[#list + 1], list[#list + 2] = turn, lane
     end
-    if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
+    if #list > 0 then attempt('ZADD', key, 'NX', unpack(list)) end
   end
   left, served, offered = {}, {}, {}
 end
@@ -238,7 +238,7 @@ local function write_jobs()
   in_parts('HDEL', K.more, plain)
   in_parts('HSET', K.out, texts_of_out)
   for lane, list in pairs(documents) do
-    in_parts('HSET', K.document .. lane, list)
+    in_parts('HSET', K.document .. lane, list, attempt)
   end
 end
 
@@ -250,12 +250,22 @@ local function write_lanes()
   if #list > 0 then call('HSET', K.gateway, unpack(list)) end
 end
 
+-- Adds to a counter. One that is no number begins anew. Returns the new count.
+local function add_to(key, field, times)
+  local answer = redis.pcall('HINCRBY', key, field, times)
+  if type(answer) == 'number' then return answer end
+  local known = attempt('HGET', key, field)
+  if not known or tonumber(known) then return attempt('HINCRBY', key, field, times) end
+  call('HSET', key, field, times)
+  return times
+end
+
 local function write_meters()
   if not next(metered) then return end
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
     for what, times in pairs(happened) do
-      local is_new = call('HINCRBY', key, kind .. '|' .. what, times) == times
+      local is_new = add_to(key, kind .. '|' .. what, times) == times
       if is_new then call('PEXPIRE', key, MINUTES_KEPT) end
     end
   end

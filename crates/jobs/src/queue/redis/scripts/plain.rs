@@ -219,6 +219,26 @@ impl Scripts {
             .map_err(|error| QueueError::from_redis(what, &error))
     }
 
+    /// Names the keys of a wrong type in an error that one of them has caused.
+    pub(crate) async fn named<T>(&self, answer: Result<T, QueueError>) -> Result<T, QueueError> {
+        let Err(QueueError::WrongType { command, what }) = answer else { return answer };
+        let keys = self.keys.with_types();
+        let mut types = pipe();
+        for (key, _) in &keys {
+            types.cmd("TYPE").arg(key);
+        }
+        let ask = self.connection.request(async |mut redis| types.query_async(&mut redis).await);
+        let found: Vec<String> = ask.await.unwrap_or_default();
+        let wrong: Vec<String> = keys
+            .iter()
+            .zip(&found)
+            .filter(|((_, wanted), found)| found != wanted && *found != "none")
+            .map(|((key, wanted), found)| format!("{key} is a {found}, not a {wanted}"))
+            .collect();
+        let what = if wrong.is_empty() { what } else { wrong.join(", ") };
+        Err(QueueError::WrongType { command, what })
+    }
+
     /// Sends a command, which may be sent twice, like [`Self::run`].
     pub(crate) async fn read<T: FromRedisValue>(
         &self,
@@ -231,7 +251,7 @@ impl Scripts {
         if result.as_ref().is_err_and(is_repeated) {
             result = ask().await;
         }
-        result.map_err(|error| QueueError::from_redis(what, &error))
+        self.named(result.map_err(|error| QueueError::from_redis(what, &error))).await
     }
 }
 
