@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use uuid::Uuid;
 
+use super::admin::gateways::InUse;
 use super::shards::MAX_SHARDS;
 use super::states::State;
 use crate::seal::OpenError;
@@ -240,31 +241,6 @@ pub enum QueueError {
     },
 }
 
-/// The thing that keeps a gateway from being forgotten, and how many there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InUse {
-    /// Running jobs.
-    #[error(
-        "{} running; pause the gateway, then wait until they have ended, or cancel them",
-        of_its(*.0, "job")
-    )]
-    Running(u64),
-    /// Agents that are not deleted.
-    #[error(
-        "{} not deleted; enqueue a cleanup for each, or use force (`--force`) to forget them \
-         without removing them from the gateway",
-        of_its(*.0, "agent")
-    )]
-    Agents(u64),
-    /// Jobs that have not ended.
-    #[error(
-        "{} waiting; let them end, or use force (`--force`) to cancel them",
-        of_its(*.0, "job")
-    )]
-    Waiting(u64),
-}
-
 impl QueueError {
     /// Converts an error of the client library, and decides whether trying again can help.
     pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
@@ -300,11 +276,6 @@ impl QueueError {
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
-}
-
-/// Returns the beginning of a sentence, such as `1 of its agents is`.
-fn of_its(number: u64, what: &str) -> String {
-    format!("{number} of its {what}s {}", if number == 1 { "is" } else { "are" })
 }
 
 /// Returns the text of what helps with a condition of Redis, by its code.

@@ -46,12 +46,12 @@ use uuid::Uuid;
 
 pub use admin::actor::Author;
 pub use admin::audit::AuditEntry;
-pub use admin::gateways::{GatewayConnection, StoredConnection};
+pub use admin::gateways::{GatewayConnection, InUse, StoredConnection};
 pub use admin::migration::{Layout, Migrated, Migration};
 pub use admin::pause::{Pause, PauseScope};
 pub use admin::repair::Wounds;
 pub use enqueue::MAX_REPLICAS;
-pub use error::{InUse, QueueError};
+pub use error::QueueError;
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
 pub use redis::scripts::{producer_scripts, test_script};

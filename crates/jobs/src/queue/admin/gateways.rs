@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::envelope::Envelope;
 use crate::queue::Queue;
 use crate::queue::admin::actor::Author;
-use crate::queue::error::{InUse, QueueError};
+use crate::queue::error::QueueError;
 use crate::queue::redis::scripts::{id_or_empty, lua};
 
 /// A valid connection of a gateway on its way into the queue: what job documents have as `gateway`.
@@ -57,6 +57,31 @@ impl GatewayConnection {
 
 /// The most steps in which a gateway is forgotten. A step takes a hundred jobs or agents.
 const MOST_STEPS: usize = 100_000;
+
+/// The thing that keeps a gateway from being forgotten, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InUse {
+    /// Running jobs.
+    #[error(
+        "{} running; pause the gateway, then wait until they have ended, or cancel them",
+        of_its(*.0, "job")
+    )]
+    Running(u64),
+    /// Agents that are not deleted.
+    #[error(
+        "{} not deleted; enqueue a cleanup for each, or use force (`--force`) to forget them \
+         without removing them from the gateway",
+        of_its(*.0, "agent")
+    )]
+    Agents(u64),
+    /// Jobs that have not ended.
+    #[error(
+        "{} waiting; let them end, or use force (`--force`) to cancel them",
+        of_its(*.0, "job")
+    )]
+    Waiting(u64),
+}
 
 impl Queue {
     /// Stores the connection of a gateway. All of its jobs use it from then on, and documents may
@@ -118,4 +143,9 @@ impl Queue {
         let reason = "jobs of the gateway keep coming".to_owned();
         Err(QueueError::Script { script: script.name, reason })
     }
+}
+
+/// Returns the beginning of a sentence, such as `1 of its agents is`.
+fn of_its(number: u64, what: &str) -> String {
+    format!("{number} of its {what}s {}", if number == 1 { "is" } else { "are" })
 }

@@ -145,7 +145,8 @@ impl Model {
             self.go(id, State::Dead, More { failure, ..More::reason(reason) });
         } else if end.state == State::Done && self.is_overtaken(&job, used) {
             let job = self.job(id);
-            (job.attempts, job.token) = (job.attempts - 1, None);
+            job.attempts -= u32::from(end.counts);
+            job.token = None;
             self.wait_again(id, State::Ready, More::default());
         } else if end.state.is_waiting() {
             self.wait_again(id, end.state, More { at: Some(at), failure, ..More::default() });

@@ -8,7 +8,6 @@ use redis::{Script, ToRedisArgs};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Checked;
 use super::compare::same;
 use super::gateways::author;
 use super::job::Job;
@@ -18,6 +17,7 @@ use super::operations::{
 };
 use super::records::Used;
 use super::sleepers::{Sleepers, name};
+use super::{Checked, picked, raw};
 use crate::envelope::Envelope;
 use crate::queue::admin::repair::go_through;
 use crate::queue::redis::bundle::Source;
@@ -398,12 +398,4 @@ impl<'a> Case<'a> {
         }
         Err("it does not come to an end".into())
     }
-}
-
-fn picked<T>(from: &[T], pick: u8) -> Option<&T> {
-    (!from.is_empty()).then(|| &from[usize::from(pick) % from.len()])
-}
-
-fn raw(leases: &[(Uuid, u64)]) -> Vec<Lease> {
-    leases.iter().map(|(id, token)| (id.to_string(), *token)).collect()
 }

@@ -29,10 +29,11 @@ use fastrand::Rng;
 use mission_test_support::RedisServer;
 use redis::Script;
 use tokio::runtime::{Builder, Runtime};
+use uuid::Uuid;
 
 use super::Keep;
 use super::redis::connection::Connection;
-use super::redis::scripts::{Scripts, test_script};
+use super::redis::scripts::{Lease, Scripts, test_script};
 use crate::envelope::Envelope;
 use case::{Bench, Case};
 use machine::Limits;
@@ -138,6 +139,14 @@ fn case(seed: u64) -> (Limits, Vec<Operation>) {
     };
     let slots = if rng.bool() { rng.usize(1..8) } else { 0 };
     (Limits { lane_concurrency: rng.usize(1..6), keep, slots }, operations::random(&mut rng))
+}
+
+fn picked<T>(from: &[T], pick: u8) -> Option<&T> {
+    (!from.is_empty()).then(|| &from[usize::from(pick) % from.len()])
+}
+
+fn raw(leases: &[(Uuid, u64)]) -> Vec<Lease> {
+    leases.iter().map(|(id, token)| (id.to_string(), *token)).collect()
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -224,7 +224,8 @@ local function settle(i)
 
   if to == 'done' and job.kind ~= 'cleanup' and is_overtaken(job.lane, job.subject, i) then
     -- Another state is wanted now, so that what was written counts no more.
-    job.attempts, job.token, job.effects = job.attempts - 1, nil, nil
+    if counts == '1' then job.attempts = job.attempts - 1 end
+    job.token, job.effects = nil, nil
     wait_again(job, 'ready', NOW)
   elseif WAITING[to] then
     wait_again(job, to, NOW + delay, failure)
