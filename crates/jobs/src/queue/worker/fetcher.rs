@@ -10,6 +10,7 @@ use apalis_core::task::task_id::TaskId;
 use mission_core::{Backoff, Failure, Outcome};
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::claiming::Step;
@@ -41,6 +42,23 @@ pub(crate) const REDIS_AWAY: Backoff =
 /// Claims jobs until the worker stops. A claim that is on its way is awaited until the grace time
 /// is over; `close` hands back the jobs that it brings.
 pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSender<Task<Claimed>>) {
+    let mut handing_out = JoinSet::new();
+    claim_jobs(&shared, &out, &mut handing_out).await;
+    until_handed_out(&mut handing_out).await;
+}
+
+/// Waits until the jobs of the last claim are handed out.
+async fn until_handed_out(handing_out: &mut JoinSet<()>) {
+    while let Some(ended) = handing_out.join_next().await {
+        ended.expect("handing out does not panic");
+    }
+}
+
+async fn claim_jobs(
+    shared: &Arc<ConsumerContext>,
+    out: &mpsc::UnboundedSender<Task<Claimed>>,
+    handing_out: &mut JoinSet<()>,
+) {
     let blocking = shared.scripts.blocking_connection();
     // Only work and a whole wait end a row of failures: claims may succeed while every wait fails.
     let (mut faults, mut alone) = (0, false);
@@ -48,14 +66,17 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
     // a wake-up with it.
     let mut waiting = None;
     loop {
+        if alone {
+            until_handed_out(handing_out).await;
+        }
         let slots = select! {
-            slots = free_slots(&shared, alone) => slots,
+            slots = free_slots(shared, alone) => slots,
             () = shared.reaches(Phase::Drain) => return,
         };
         if *shared.drained.borrow() {
             drop(slots);
             select! {
-                () = rest(&shared) => continue,
+                () = rest(shared) => continue,
                 () = shared.reaches(Phase::Drain) => return,
             }
         }
@@ -72,7 +93,7 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
         let unproven = Arc::strong_count(&shared.unproven) - shared.all_leases.len();
         let room = Room { wanted, held, slots: slots_in_all, unproven };
         let (batch, slots) = select! {
-            claimed = claim(&shared, room, slots) => claimed,
+            claimed = claim(shared, room, slots) => claimed,
             () = shared.reaches(Phase::End) => return,
         };
         let (step, ended) = match batch {
@@ -80,7 +101,15 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
                 shared.claims().succeeded(Step::Claim);
                 alone = batch.alone;
                 let empty = batch.jobs.is_empty();
-                hand_out(&shared, &out, batch.jobs, slots, asked + shared.settings.lease).await;
+                // Its jobs are read while the next claim is on its way.
+                until_handed_out(handing_out).await;
+                if empty {
+                    drop(slots);
+                } else {
+                    let valid_until = asked + shared.settings.lease;
+                    let (shared, out) = (Arc::clone(shared), out.clone());
+                    handing_out.spawn(hand_out(shared, out, batch.jobs, slots, valid_until));
+                }
                 let wait = batch.next_due.unwrap_or(Duration::MAX).min(shared.settings.sweep);
                 // A worker that runs nothing is given the job that is to run alone, unless Redis
                 // believes in a run whose claim was lost on its way. That ends with its lease.
@@ -175,9 +204,10 @@ async fn free_slots(shared: &ConsumerContext, alone: bool) -> OwnedSemaphorePerm
     slots
 }
 
+/// Reads the jobs of a claim with the documents that they need, and gives them to the runs.
 async fn hand_out(
-    shared: &Arc<ConsumerContext>,
-    out: &mpsc::UnboundedSender<Task<Claimed>>,
+    shared: Arc<ConsumerContext>,
+    out: mpsc::UnboundedSender<Task<Claimed>>,
     jobs: Vec<RawClaim>,
     mut slots: OwnedSemaphorePermit,
     valid_until: Instant,
@@ -191,7 +221,7 @@ async fn hand_out(
         loaded
     };
     // If Redis does not answer, the leases end by themselves.
-    let Some(loaded) = completer::retry_until_shutdown(shared, "records", loading).await else {
+    let Some(loaded) = completer::retry_until_shutdown(&shared, "records", loading).await else {
         return;
     };
     let mut jobs = jobs.into_iter().peekable();
@@ -204,7 +234,7 @@ async fn hand_out(
         let (leases, readable, spoilt) = read(run, &loaded, &shared.keyring);
         if let Some(mut claimed) = readable {
             let held = leases.iter().map(|held| held.lease.clone()).collect();
-            let journal = LeasedJournal { shared: Arc::clone(shared), leases: held };
+            let journal = LeasedJournal { shared: Arc::clone(&shared), leases: held };
             claimed.keep_journal_in(Box::new(journal));
             claimed.shard = shared.shard;
             // The token makes the id unique: a job may be claimed again while its lost run is still
@@ -216,7 +246,7 @@ async fn hand_out(
             let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
         }
         for (job, outcome) in spoilt {
-            put_aside(shared, &job, outcome).await;
+            put_aside(&shared, &job, outcome).await;
         }
     }
 }
