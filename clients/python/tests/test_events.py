@@ -50,9 +50,18 @@ def test_unknown_events_are_passed_on_and_nonsense_is_not(client: Any, connectio
 
 
 def test_events_of_a_later_version_are_not_guessed_at(client: Any, connection: redis.Redis) -> None:
-    connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"v": 2})})
-    with pytest.raises(ProtocolMismatch, match="upgrade"):
-        next(client.events("0"))
+    for later in (EVENT | {"v": 2}, {"v": 3, "event": "jobs", "at": 1}, {"v": 3, "what": "jobs"}):
+        cursor = client.cursor()
+        connection.xadd("{mission}:events", {"event": json.dumps(later)})
+        with pytest.raises(ProtocolMismatch, match="upgrade"):
+            next(client.events(cursor))
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "1-", "-1", "1-0/x", "0/0", "1,x", f"{2**64}", "\u0661", "1-0.0"])
+def test_a_malformed_cursor_is_named(client: Any, cursor: str) -> None:
+    for events in (client.events(cursor), client.consume("g", "c", start=cursor)):
+        with pytest.raises(ValueError, match="cursor"):
+            next(events)
 
 
 def test_several_events_in_one_entry(client: Any, connection: redis.Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -15,6 +16,11 @@ from .record import ENDED, Failure, uuid_or_none
 
 VERSION, TOGETHER = 1, 2
 """The versions of events that this package reads: of one event, and of several in one entry."""
+
+_CURSOR = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?(?:/([0-9]{1,20}))?")
+"""The cursor of an event: the two numbers of its entry, and its place there."""
+_LAST = 2**64 - 1
+"""The greatest number of an entry."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,15 +87,16 @@ class Event:
         """Read the events of an entry of the stream; none, with a log message, if it has no event."""
         try:
             raw = json.loads(fields["event"])
-            version, name, _ = raw["v"], str(raw["event"]), int(raw["at_ms"])
-            if (version, name) == (TOGETHER, "jobs"):
+            version = raw["v"]
+            # The names of the other members are those of the version.
+            if version == VERSION:
+                return [cls._read_one(entry, raw)]
+            if version == TOGETHER and str(raw["event"]) == "jobs":
                 return cls._read_together(entry, raw)
         except (KeyError, TypeError, ValueError):
             _log.warning("entry %s of the queue's events is not an event; left out", entry)
             return []
-        if version != VERSION:
-            raise ProtocolMismatch(f"events have version {version!r}, not {VERSION}; upgrade mission-worker-client")
-        return [cls._read_one(entry, raw)]
+        raise ProtocolMismatch(f"events have version {version!r}, not {VERSION}; upgrade mission-worker-client")
 
     @classmethod
     def _read_together(cls, entry: str, raw: Mapping[str, Any]) -> list[Event]:
@@ -130,15 +137,16 @@ class Event:
 
 def resume(cursor: str) -> tuple[str, int]:
     """Split the cursor of an event: the id to read on after, and how many events of the next entry to skip."""
-    entry, slash, place = cursor.partition("/")
-    if not slash:
-        return entry, 0
-    time, _, count = entry.partition("-")
-    try:
-        before = f"{time}-{int(count) - 1}" if int(count or 0) else f"{int(time) - 1}-{2**64 - 1}"
-        return before, int(place) + 1
-    except ValueError:
-        raise ValueError(f"{cursor!r} is not the cursor of an event") from None
+    if cursor == "$":
+        return cursor, 0
+    found = _CURSOR.fullmatch(cursor)
+    time, count, place = (int(number or 0) for number in found.groups()) if found else (_LAST + 1, 0, 0)
+    told = "/" in cursor
+    if max(time, count) > _LAST or (told and time == count == 0):
+        raise ValueError(f"{cursor!r} is not the cursor of an event")
+    if not told:
+        return cursor, 0
+    return f"{time}-{count - 1}" if count else f"{time - 1}-{_LAST}", place + 1
 
 
 def _text(value: object) -> str | None:
