@@ -140,3 +140,57 @@ async fn doctor_names_wounds_and_repairs_them() {
     assert_eq!(shown.status, Some(1));
     assert!(shown.said.contains(&format!("the head of job {id} cannot be read")), "{}", shown.said);
 }
+
+#[tokio::test]
+async fn doctor_finds_secrets_that_a_producer_without_the_key_left_in_plain_text() {
+    let (redis, folder) = (RedisServer::start().await, tempfile::tempdir().unwrap());
+    let queue = redis.queue_named("mission");
+    let document = documents::provision("ws://127.0.0.1:9", "Ada").to_string();
+    queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap();
+    let key = Keyring::generate();
+    let run = async |command: &[&str]| {
+        let worker = Worker::new(folder.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+        let worker = worker.env("MISSION_SECRET_KEY", key.as_str());
+        worker.env("MISSION_REDIS_URL", redis.url()).run(command).await
+    };
+    let secrets = async || {
+        let doctor = run(&["doctor"]).await;
+        doctor.answers.into_iter().find(|finding| finding["about"] == "secrets").unwrap()
+    };
+    let found = secrets().await;
+    assert_eq!(found["grade"], "failed", "{found}");
+    assert!(
+        found["says"].as_str().unwrap().starts_with("in plain text in 1 of 1 document"),
+        "{found}"
+    );
+    assert!(found["remedy"].as_str().unwrap().contains("`worker key reseal`"), "{found}");
+    assert_eq!(run(&["key", "reseal"]).await.status, Some(0));
+    let found = secrets().await;
+    assert_eq!(found["grade"], "ok", "{found}");
+    assert!(found["says"].as_str().unwrap().contains("no plain ones in 1 document"), "{found}");
+}
+
+#[tokio::test]
+async fn doctor_says_how_jobs_that_no_gateway_refuses_get_on() {
+    let (redis, folder) = (RedisServer::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("documents.json");
+    let worker = |key: &str| {
+        let worker = Worker::new(folder.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+        worker.env("MISSION_REDIS_URL", redis.url()).env("MISSION_SECRET_KEY", key)
+    };
+    let mut document = documents::provision("ws://127.0.0.1:9", "Ada");
+    fs::write(&file, document["gateway"].to_string()).unwrap();
+    let put = worker("").run(&["gateways", "put", file.to_str().unwrap()]).await;
+    assert_eq!(put.status, Some(0), "{}", put.said);
+    document["gateway"] = json!({ "id": document["gateway"]["id"] });
+    fs::write(&file, document.to_string()).unwrap();
+    let lost = Keyring::generate();
+    let enqueued = worker(&lost).run(&["enqueue", file.to_str().unwrap()]).await;
+    assert_eq!(enqueued.status, Some(0), "{}", enqueued.said);
+    assert_eq!(worker("").run(&["run", "--until-idle"]).await.status, Some(1), "it is blocked");
+    let doctor = worker("").run(&["doctor"]).await;
+    let of_gateway = |finding: &&Value| finding["about"].as_str().unwrap().starts_with("gateway");
+    let found = doctor.answers.iter().find(of_gateway).unwrap();
+    assert_eq!(found["says"], "1 job blocked", "{found}");
+    assert!(found["remedy"].as_str().unwrap().contains("`worker jobs unblock ID`"), "{found}");
+}

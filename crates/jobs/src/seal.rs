@@ -150,6 +150,21 @@ fn has_secret(url: &str) -> bool {
     url.contains('@') || url.contains('?')
 }
 
+/// Returns whether a secret of a document, sealed or not, begins with something else than this.
+fn has_secret_without(document: &Value, prefix: &str) -> bool {
+    TOKENS.iter().chain([&URL]).any(|(pointer, _)| {
+        let text = document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let is_secret =
+            text.starts_with(MARK) || has_secret(text) || *pointer != URL.0 && !text.is_empty();
+        is_secret && !text.starts_with(prefix)
+    })
+}
+
+/// Returns whether a document has a secret that is not sealed.
+pub(crate) fn has_plain_secret(document: &[u8]) -> bool {
+    json::read(document).is_ok_and(|document| has_secret_without(&document, MARK))
+}
+
 /// Returns whether a field's value is sealed.
 pub(crate) fn is_sealed(value: &str) -> bool {
     value.starts_with(MARK)
@@ -182,13 +197,7 @@ impl Keyring {
         let key = self.keys.first()?;
         let sealed_with_it = format!("{MARK}{}:", key.id);
         let given = json::read(document).ok()?;
-        let to_do = TOKENS.iter().chain([&URL]).any(|(pointer, _)| {
-            let text = given.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let is_secret =
-                text.starts_with(MARK) || has_secret(text) || *pointer != URL.0 && !text.is_empty();
-            is_secret && !text.starts_with(&sealed_with_it)
-        });
-        if !to_do {
+        if !has_secret_without(&given, &sealed_with_it) {
             return None;
         }
         let mut opened = json::read(&self.open(document).ok()?).ok()?;

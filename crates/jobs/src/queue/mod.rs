@@ -49,6 +49,7 @@ pub use admin::audit::AuditEntry;
 pub use admin::gateways::{GatewayConnection, InUse, StoredConnection};
 pub use admin::migration::{Layout, Migrated, Migration};
 pub use admin::pause::{Pause, PauseScope};
+pub use admin::plain_secrets::PlainSecrets;
 pub use admin::repair::Wounds;
 pub use enqueue::MAX_REPLICAS;
 pub use error::QueueError;
@@ -290,8 +291,16 @@ impl Queue {
     /// Returns the jobs whose documents records of gateways or agents need, as ids of gateways and
     /// jobs, whether these jobs are kept or not.
     pub async fn record_documents(&self) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
-        let found = self.shards.ask(|shard| async move { shard.record_documents().await }).await?;
-        Ok(found.into_iter().flatten().collect())
+        self.some_record_documents(usize::MAX).await
+    }
+
+    /// The same, but stops when each shard has found so many records of gateways or of agents.
+    async fn some_record_documents(
+        &self,
+        most: usize,
+    ) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
+        let ask = |shard: Arc<Scripts>| async move { shard.record_documents(most).await };
+        Ok(self.shards.ask(ask).await?.into_iter().flatten().collect())
     }
 
     /// Returns the pauses in force, oldest first.

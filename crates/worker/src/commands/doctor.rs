@@ -5,7 +5,9 @@ mod gateways;
 mod wounds;
 
 use mission_jobs::queue::views::explain::clock_ahead;
-use mission_jobs::queue::{Counts, Filter, MAX_PAGE, Server, Slots, WorkerRecord, evicts};
+use mission_jobs::queue::{
+    Counts, Filter, MAX_PAGE, PlainSecrets, Server, Slots, WorkerRecord, evicts,
+};
 use mission_jobs::{Queue, QueueError, State};
 use serde::Serialize;
 
@@ -78,7 +80,7 @@ async fn check(
     let server = queue.server().await?;
     let private = store.private_url.is_some();
     let recorded = queue.record_counts().await?;
-    let secrets = secrets(settings, private, recorded);
+    let secrets = secrets(settings, private, recorded, queue.plain_secrets().await?);
     findings.extend([redis(&server, private), durability(&server), secrets]);
     findings.extend(memory(&server));
     findings.extend(replicas(&server));
@@ -113,7 +115,9 @@ fn configuration(settings: &Settings) -> Finding {
 
 fn redis(server: &Server, private: bool) -> Finding {
     let whose = if private { "started by the worker" } else { "from redis.url" };
-    let says = format!("{} {}, {}, {whose}", server.kind, server.version, server.mode);
+    // A proxy may not tell the mode.
+    let mode = if server.mode.is_empty() { "" } else { &format!(", {}", server.mode) };
+    let says = format!("{} {}{mode}, {whose}", server.kind, server.version);
     if server.is_new_enough() {
         return Finding::new("redis", Grade::Ok, says);
     }
@@ -132,11 +136,16 @@ fn durability(server: &Server) -> Finding {
     )
 }
 
-fn secrets(settings: &Settings, private: bool, (gateways, agents): (u64, u64)) -> Finding {
+fn secrets(
+    settings: &Settings,
+    private: bool,
+    (gateways, agents): (u64, u64),
+    plain: PlainSecrets,
+) -> Finding {
     let ids: Vec<&str> = settings.keyring.ids().collect();
+    // Only the worker's own user can read a private Redis, and could read the key as well.
+    let grade = if private { Grade::Warning } else { Grade::Failed };
     let Some((first, others)) = ids.split_first() else {
-        // Only the worker's own user can read a private Redis, and could read the key as well.
-        let grade = if private { Grade::Warning } else { Grade::Failed };
         let mut says =
             "no key: Redis and its backups contain the tokens of jobs in plain text".to_owned();
         if gateways + agents > 0 {
@@ -153,7 +162,19 @@ fn secrets(settings: &Settings, private: bool, (gateways, agents): (u64, u64)) -
     } else {
         format!("; also opened with {}", others.join(", "))
     };
-    Finding::new("secrets", Grade::Ok, format!("sealed with key {first}{more}"))
+    let of = if plain.complete { "" } else { " (only a part was looked at)" };
+    let looked_at = count(plain.looked_at as u64, "document");
+    if plain.found > 0 {
+        let says = format!(
+            "in plain text in {} of {looked_at} in Redis{of}, although there is key {first}",
+            plain.found
+        );
+        let remedy = "give the key (MISSION_SECRET_KEY) to all workers and producers, then run \
+            `worker key reseal`";
+        return Finding::new("secrets", grade, says).remedy(remedy);
+    }
+    let says = format!("sealed with key {first}{more}; no plain ones in {looked_at}{of}");
+    Finding::new("secrets", Grade::Ok, says)
 }
 
 fn memory(server: &Server) -> Vec<Finding> {

@@ -6,4 +6,5 @@ pub mod audit;
 pub mod gateways;
 pub mod migration;
 pub mod pause;
+pub mod plain_secrets;
 pub mod repair;

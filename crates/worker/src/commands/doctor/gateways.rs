@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mission_core::apply::{Applier, Inspection};
 use mission_core::gateway::Limits;
-use mission_core::outcome::Failure;
+use mission_core::outcome::{Actor, Failure};
 use mission_core::{Job, Outcome};
 use mission_jobs::queue::{GatewayRecord, MAX_PAGE};
 use mission_jobs::{Queue, State};
@@ -20,6 +20,9 @@ use mission_core::humanize::count;
 
 /// Upper bound of a call to a gateway, shorter than that of a job.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The step after a remedy that changes nothing in the queue.
+const UNBLOCK: &str = "`worker jobs unblock ID`";
+
 /// Checks the jobs of all gateways, and calls all gateways at the same time.
 pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
     let known = queue.gateways(MAX_PAGE).await?;
@@ -116,7 +119,7 @@ fn from_jobs(gateway: &GatewayRecord) -> Finding {
             count(gateway.failures.into(), "attempt")
         )
     } else if blocked > 0 {
-        format!("{} blocked: {words}", count(blocked, "job"))
+        return of_blocked(Finding::new(about, Grade::Warning, ""), gateway, blocked);
     } else {
         let reached = match gateway.reached_at_ms {
             Some(_) => "reached by the latest job",
@@ -125,4 +128,23 @@ fn from_jobs(gateway: &GatewayRecord) -> Finding {
         return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} waiting"));
     };
     Finding { remedy: remedy(failure), ..Finding::new(about, Grade::Warning, says) }
+}
+
+/// Says how many jobs are blocked, why, and how they get on.
+fn of_blocked(finding: Finding, gateway: &GatewayRecord, blocked: u64) -> Finding {
+    let says = format!("{} blocked", count(blocked, "job"));
+    // Without one, what refuses the jobs is not the gateway, and each job names its own reason.
+    let failure = gateway.failure.as_ref();
+    let Some(failure) = failure.filter(|_| gateway.failed_at_ms > gateway.reached_at_ms) else {
+        let remedy = format!(
+            "`worker jobs list state:blocked gateway:{}` lists them; `worker jobs show ID` shows \
+                the cause and the remedy; after that, `worker jobs unblock ID` frees a job",
+            gateway.id
+        );
+        return Finding { says, ..finding }.remedy(remedy);
+    };
+    let text = remedy(Some(failure));
+    let frees = failure.remedy.retry_helps && failure.remedy.actor != Actor::Backend;
+    let remedy = text.map(|text| if frees { format!("{text}, then {UNBLOCK}") } else { text });
+    Finding { says: format!("{says}: {}", failure.message), remedy, ..finding }
 }

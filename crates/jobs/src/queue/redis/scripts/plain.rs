@@ -59,8 +59,12 @@ impl Scripts {
         Ok(found)
     }
 
-    /// Returns the jobs whose documents any record needs, as lanes and ids.
-    pub(crate) async fn record_documents(&self) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
+    /// Returns the jobs whose documents any record needs, as lanes and ids. Stops when it has found
+    /// so many records of either kind.
+    pub(crate) async fn record_documents(
+        &self,
+        most: usize,
+    ) -> Result<HashSet<(Uuid, Uuid)>, QueueError> {
         let mut found = [Vec::new(), Vec::new()];
         for (key, found) in [self.keys.agents(), self.keys.connections()].iter().zip(&mut found) {
             let mut cursor = 0_u64;
@@ -70,7 +74,7 @@ impl Scripts {
                 let (next, records): (u64, Vec<(String, Vec<u8>)>) =
                     self.read("records", &scan).await?;
                 found.extend(records);
-                if next == 0 {
+                if next == 0 || found.len() >= most {
                     break;
                 }
                 cursor = next;
