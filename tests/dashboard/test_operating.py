@@ -86,7 +86,7 @@ def test_a_newcomer_gets_a_blocked_job_to_run_by_what_the_page_says(site: Site, 
     expect(card).to_contain_text(
         "Set the gateway's token in the main backend to gateway.auth.token of the gateway's config"
     )
-    expect(card).to_contain_text("and send the job again from the main backend: it replaces this one")
+    expect(card).to_contain_text("The gateway's next job brings the new connection and frees this one")
     card.get_by_role("link", name="Details").click()
     # The main backend sends a new job.
     cedar = site.gateways[0]

@@ -33,21 +33,21 @@ fn failure(kind: ConnectError, error: &RpcError, text: &str) -> Failure {
         ConnectError::Pairing => return pairing(text, error.detail("requestId")),
         ConnectError::AddressLocked => (
             "auth_rate_limited",
-            Remedy::backend(format!(
+            Remedy::connection(format!(
                 "{SET_TOKEN}; the gateway has locked this address after wrong ones"
             )),
         ),
         ConnectError::Starting => ("gateway_starting", Remedy::default()),
         ConnectError::Protocol => ("protocol_mismatch", other_protocol(error)),
         ConnectError::Maintenance => ("maintenance_required", maintenance()),
-        ConnectError::Token => ("unauthorized", Remedy::backend(SET_TOKEN)),
+        ConnectError::Token => ("unauthorized", Remedy::connection(SET_TOKEN)),
         ConnectError::NoToken => {
             let remedy = Remedy::gateway_host(
                 "set a token on the gateway with `openclaw config set gateway.auth.token TOKEN`, \
-                    and the same one in the main backend",
+                    and the same one in the main backend, which sends it with any job of the \
+                    gateway",
             );
-            // The document changes as well.
-            ("unauthorized", Remedy { retry_helps: false, ..remedy })
+            ("unauthorized", remedy)
         }
         ConnectError::Password => (
             "unauthorized",
@@ -59,7 +59,7 @@ fn failure(kind: ConnectError, error: &RpcError, text: &str) -> Failure {
         ),
         ConnectError::DeviceToken => (
             "unauthorized",
-            Remedy::backend(
+            Remedy::connection(
                 "set the gateway's own token in the main backend (`gateway.auth.token` of its \
                     config), or give this worker's device a new one on the gateway with `openclaw \
                     devices rotate --device ID --role operator`",
@@ -74,7 +74,7 @@ fn failure(kind: ConnectError, error: &RpcError, text: &str) -> Failure {
         ),
         ConnectError::Proof => (
             "device_refused",
-            Remedy::backend(
+            Remedy::connection(
                 "connect to the gateway directly: what stands between it and this worker changes \
                     or mixes up connections",
             ),
@@ -89,14 +89,14 @@ fn failure(kind: ConnectError, error: &RpcError, text: &str) -> Failure {
         ),
         ConnectError::Origin => (
             "origin_refused",
-            Remedy::backend(
+            Remedy::connection(
                 "connect to the gateway directly, not through something that adds an Origin; or \
                     allow that origin in `gateway.controlUi.allowedOrigins` on the gateway",
             ),
         ),
         ConnectError::ControlUi => (
             "refused",
-            Remedy::backend(
+            Remedy::connection(
                 "connect to the gateway directly: what stands between makes it take this worker \
                     for a browser",
             ),

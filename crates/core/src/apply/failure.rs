@@ -107,17 +107,17 @@ impl From<GatewayError> for Outcome {
 /// failure passes by itself.
 fn remedy(error: &GatewayError) -> Remedy {
     match error {
-        GatewayError::OutOfReach(_) => Remedy::backend(
+        GatewayError::OutOfReach(_) => Remedy::connection(
             "correct the gateway's url in the main backend, or add its host or network to \
                 gateway.allowed of the workers",
         ),
         // New gateways refuse what a proxy forwards unless they know the proxy.
-        GatewayError::NotAGateway { .. } => Remedy::backend(
+        GatewayError::NotAGateway { .. } => Remedy::connection(
             "correct the gateway's url in the main backend; if a proxy stands before the gateway, \
                 name it in `gateway.trustedProxies` of the gateway's config",
         ),
         GatewayError::Untrusted { fingerprint, port, .. } => trust(*fingerprint, *port),
-        GatewayError::Tls { .. } => Remedy::backend(
+        GatewayError::Tls { .. } => Remedy::connection(
             "give ws:// as the gateway's url in the main backend if the gateway has no TLS; \
                 otherwise see its log",
         ),
@@ -241,12 +241,12 @@ fn trust(fingerprint: Fingerprint, port: u16) -> Remedy {
     );
     let remedy = Remedy::gateway_host(format!(
         "run `{command}` on the gateway's machine; if it prints the same fingerprint, set the \
-            gateway's tls_fingerprint to {fingerprint} in the main backend; or, if an authority \
+            gateway's tls_fingerprint to {fingerprint} in the main backend, which sends it with any \
+            job of the gateway; or, if an authority \
             signed the certificate, name the authority's certificate in gateway.ca_file of the \
             worker"
     ));
-    // The fingerprint is part of the document.
-    Remedy { retry_helps: false, ..remedy.with_command(command) }
+    remedy.with_command(command)
 }
 
 fn upgrade() -> Remedy {

@@ -111,6 +111,13 @@ impl Remedy {
         Self { retry_helps: false, ..Self::new(Actor::Backend, text) }
     }
 
+    /// Creates a remedy in the main backend that changes the connection of the gateway: all its jobs
+    /// use the newest one, so that the same job can succeed.
+    #[must_use]
+    pub fn connection(text: impl Into<String>) -> Self {
+        Self::new(Actor::Backend, text)
+    }
+
     /// Creates a remedy on the gateway's machine.
     #[must_use]
     pub fn gateway_host(text: impl Into<String>) -> Self {

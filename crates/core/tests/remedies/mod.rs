@@ -31,8 +31,8 @@ fn each_error_names_who_has_to_act() {
     let reason = String::new;
     let cases: Vec<(GatewayError, Expected)> = vec![
         (GatewayError::Unreachable { reason: reason() }, ("unreachable", Nobody, true, "")),
-        (GatewayError::NotAGateway { reason: reason() }, ("not_a_gateway", Backend, false, "")),
-        (GatewayError::Tls { reason: reason() }, ("tls", Backend, false, "")),
+        (GatewayError::NotAGateway { reason: reason() }, ("not_a_gateway", Backend, true, "")),
+        (GatewayError::Tls { reason: reason() }, ("tls", Backend, true, "")),
         (
             GatewayError::Untrusted {
                 reason: reason(),
@@ -42,7 +42,7 @@ fn each_error_names_who_has_to_act() {
             (
                 "untrusted_certificate",
                 GatewayHost,
-                false,
+                true,
                 "openssl s_client -connect 127.0.0.1:443 ",
             ),
         ),
@@ -128,22 +128,22 @@ fn each_answer_names_who_has_to_act() {
 #[test]
 fn each_refused_connection_names_who_has_to_act() {
     let cases = [
-        ("AUTH_TOKEN_MISMATCH", ("unauthorized", Backend, false, "")),
-        ("AUTH_TOKEN_NOT_CONFIGURED", ("unauthorized", GatewayHost, false, "")),
+        ("AUTH_TOKEN_MISMATCH", ("unauthorized", Backend, true, "")),
+        ("AUTH_TOKEN_NOT_CONFIGURED", ("unauthorized", GatewayHost, true, "")),
         (
             "AUTH_PASSWORD_MISMATCH",
             ("unauthorized", GatewayHost, true, "openclaw config set gateway.auth.mode token"),
         ),
-        ("AUTH_DEVICE_TOKEN_MISMATCH", ("unauthorized", Backend, false, "")),
-        ("AUTH_RATE_LIMITED", ("auth_rate_limited", Backend, false, "")),
+        ("AUTH_DEVICE_TOKEN_MISMATCH", ("unauthorized", Backend, true, "")),
+        ("AUTH_RATE_LIMITED", ("auth_rate_limited", Backend, true, "")),
         ("DEVICE_AUTH_SIGNATURE_EXPIRED", ("device_refused", GatewayHost, true, "")),
-        ("DEVICE_AUTH_SIGNATURE_INVALID", ("device_refused", Backend, false, "")),
+        ("DEVICE_AUTH_SIGNATURE_INVALID", ("device_refused", Backend, true, "")),
         (
             "DEVICE_AUTH_DEVICE_ID_MISMATCH",
             ("device_refused", GatewayHost, true, "openclaw devices list"),
         ),
-        ("CONTROL_UI_ORIGIN_NOT_ALLOWED", ("origin_refused", Backend, false, "")),
-        ("CONTROL_UI_DEVICE_IDENTITY_REQUIRED", ("refused", Backend, false, "")),
+        ("CONTROL_UI_ORIGIN_NOT_ALLOWED", ("origin_refused", Backend, true, "")),
+        ("CONTROL_UI_DEVICE_IDENTITY_REQUIRED", ("refused", Backend, true, "")),
         ("PAIRING_REQUIRED", ("pairing_required", GatewayHost, true, "openclaw devices list")),
         ("PROTOCOL_MISMATCH", ("protocol_mismatch", GatewayHost, true, "")),
         ("SOMETHING_NEW", ("refused", GatewayHost, true, "")),

@@ -2,6 +2,7 @@
 //! terminal show the same sentences.
 
 use mission_core::humanize::{count, span};
+use mission_core::outcome::Actor;
 use mission_core::{Remedy, Scope};
 
 use crate::queue::{JobRecord, State, Summary};
@@ -239,7 +240,15 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
     let anew = |text: &str| {
         format!("{text}, and send the job again from the main backend: it replaces this one.")
     };
+    let of_connection = job.failure.as_ref().is_some_and(|failure| {
+        failure.scope == Scope::Gateway && failure.remedy.actor == Actor::Backend
+    });
     match (job.state, text) {
+        // The queue does this by itself when it stores another connection.
+        (State::Blocked, Some(text)) if retry_helps && of_connection => Some(format!(
+            "{text}. The gateway's next job brings the new connection and frees this one, as \
+                `worker gateways put FILE` does. If it was fixed on the gateway, {retry}."
+        )),
         (State::Blocked | State::Dead, Some(text)) if retry_helps => {
             Some(format!("{text}, then {retry}."))
         }

@@ -84,14 +84,14 @@ impl Incomplete {
                     valid any more";
                 let remedy = "store the gateway's connection again (`worker gateways put`), or \
                     enqueue any of its jobs with its url and token";
-                let remedy = Remedy::backend(remedy);
+                let remedy = Remedy::connection(remedy);
                 let failure = Failure::new("connection_unknown", what).of_gateway();
                 Outcome::Blocked(failure.with_remedy(remedy))
             }
             Self::UnsealedConnection => {
                 let what = "the gateway's newest connection is not sealed, but the agent's token \
                     is, and was sealed for another address";
-                let remedy = Remedy::backend(
+                let remedy = Remedy::connection(
                     "give the producers the key (MISSION_SECRET_KEY), and store the gateway's \
                      connection again (`worker gateways put`), or enqueue this agent with its token",
                 );

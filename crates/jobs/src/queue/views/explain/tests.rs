@@ -75,6 +75,13 @@ fn whether_a_retry_helps_is_not_read_from_the_text() {
         assert!(anew.starts_with(&expected), "{anew}");
         assert_eq!(anew.contains("press Retry"), state == State::Blocked, "{anew}");
     }
+    let refused = Failure::new("x", "refused").of_gateway().with_remedy(Remedy::connection(text));
+    let story = Story::of(&failed(State::Blocked, refused), Reader::Page, NOW);
+    let freed = story.remedy.unwrap_or_default();
+    let expected = format!("{text_shown}. The gateway's next job brings the new connection");
+    assert!(freed.starts_with(&expected) && freed.ends_with("press Retry."), "{freed}");
+    let dead = shown(State::Dead, Remedy::connection(text));
+    assert_eq!(dead, format!("{text_shown}, then press Retry."));
 }
 
 #[test]
