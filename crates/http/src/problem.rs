@@ -149,13 +149,15 @@ impl From<QueueError> for Problem {
             QueueError::Scope { .. }
             | QueueError::EntryId { .. }
             | QueueError::ExpiresTooSoon { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            QueueError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            QueueError::Unavailable { .. } | QueueError::Layout { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let problem = Self::new(status, error.to_string());
         match error {
             QueueError::Outdated { .. } => problem.named("/api/docs#outdated"),
-            QueueError::Unavailable { .. } => problem.for_seconds(5),
+            QueueError::Unavailable { .. } | QueueError::Layout { .. } => problem.for_seconds(5),
             _ => problem,
         }
     }
@@ -170,5 +172,18 @@ impl From<DocumentError> for Problem {
         };
         problem.errors = error.problems.into_iter().map(wrong).collect();
         problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_being_moved_are_not_an_error_of_the_server() {
+        let reason = "the keys of the queue are being moved".to_owned();
+        let problem = Problem::from(QueueError::Layout { reason: reason.clone() });
+        assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((problem.detail, problem.retry_after), (reason, Some(5)));
     }
 }

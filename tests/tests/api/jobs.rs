@@ -103,10 +103,10 @@ async fn a_body_means_one_thing_and_a_job_does_not_expire_before_it_is_due() {
     // This Redis has no replica: the job is stored all the same.
     let stored = send("?replicas=1", &document).await;
     assert_eq!((stored.status, &stored.json()["replicas"]), (202, &json!(0)));
-    for wrong in ["0", "10"] {
+    for wrong in ["0", "10", "256", "-1", "abc", ""] {
         let refused = send(&format!("?replicas={wrong}"), &document).await;
-        let path = &refused.json()["errors"][0]["path"];
-        assert_eq!((refused.status, path), (422, &json!("replicas")));
+        let error = json!({ "path": "replicas", "message": "use 1 to 9" });
+        assert_eq!((refused.status, &refused.json()["errors"][0]), (422, &error), "{wrong}");
     }
 }
 

@@ -13,7 +13,8 @@ use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 use mission_jobs::queue::views::attempt::Attempt;
 use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, MAX_REPLICAS, Search};
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, JobRecord};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -116,7 +117,15 @@ pub(crate) struct EnqueueQuery {
     /// second at most; `replicas` of each job says how many have it. Fewer mean that the job is
     /// stored all the same, but that a failover may lose it.
     #[param(minimum = 1, maximum = 9)]
+    #[serde(default, deserialize_with = "replicas")]
     replicas: Option<u8>,
+}
+
+/// Reads a number of replicas. Whatever does not fit has the same message.
+fn replicas<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u8>, D::Error> {
+    let given = String::deserialize(input)?.parse().ok();
+    let given = given.filter(|replicas| (1..=MAX_REPLICAS).contains(replicas));
+    given.map(Some).ok_or_else(|| D::Error::custom(format!("use 1 to {MAX_REPLICAS}")))
 }
 
 /// Enqueues jobs.
@@ -180,11 +189,7 @@ pub(crate) async fn enqueue(
         }
         jobs = jobs.into_iter().map(|job| job.with_idempotency_key(key.clone())).collect();
     }
-    let replicas = how.replicas.unwrap_or_default();
-    if replicas > MAX_REPLICAS || how.replicas == Some(0) {
-        return Err(Problem::wrong("replicas", format!("use 1 to {MAX_REPLICAS}")));
-    }
-    let mut stored = actions.enqueue(&jobs, replicas).await?;
+    let mut stored = actions.enqueue(&jobs, how.replicas.unwrap_or_default()).await?;
     if is_list {
         return Ok((StatusCode::ACCEPTED, Json(Accepted::Many(stored))).into_response());
     }
