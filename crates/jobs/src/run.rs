@@ -100,7 +100,11 @@ impl Claimed {
             let what = format!("this worker does not know jobs of kind {:?}", raw.kind);
             too_new("unknown_kind", what)
         })?;
-        let document = loaded.own(&raw.id);
+        let document = loaded.own(&raw.id).ok_or_else(|| {
+            let what = "the job's document is not in Redis any more; somebody has removed it";
+            let remedy = Remedy::backend("enqueue the job again, with its document");
+            refused("invalid_job", what.to_owned(), remedy)
+        })?;
         if document.is_empty() {
             let what =
                 format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");

@@ -246,3 +246,15 @@ async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_document_that_was_removed_is_not_called_too_large() {
+    let redis = RedisServer::start().await;
+    let (queue, job) = (redis.queue(), cleanup(1, 1));
+    queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    redis.tell::<()>(&format!("DEL {}", queue.keys().documents(&job.lane.to_string()))).await;
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    let failure = reaches(&queue, job.id, State::Dead).await.failure.unwrap();
+    assert!(failure.message.contains("not in Redis"), "{failure:?}");
+    assert!(failure.remedy.text.contains("enqueue the job again"), "{failure:?}");
+}

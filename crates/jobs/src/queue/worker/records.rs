@@ -114,19 +114,19 @@ impl Loaded {
         let named: HashSet<(String, Uuid)> = named.collect();
         let mut documents = scripts.documents(named).await?;
         // Only somebody who writes to Redis can have stored a larger one.
-        documents.retain(|_, document| document.len() <= MAX_DOCUMENT);
+        documents.values_mut().filter(|it| it.len() > MAX_DOCUMENT).for_each(Vec::clear);
         let mut loaded = Self { documents, ..Self::default() };
         for job in jobs.iter().filter(|job| job.kind == "heartbeat-sync") {
-            let left_out = left_out(scripts, job, loaded.own(&job.id)).await?;
+            let left_out = left_out(scripts, job, loaded.own(&job.id).unwrap_or_default()).await?;
             loaded.left_out.insert(job.id.clone(), left_out);
         }
         Ok(loaded)
     }
 
-    /// Returns the document of a job, or nothing if it is missing.
-    pub(crate) fn own(&self, id: &str) -> &[u8] {
+    /// Returns the document of a job, which is empty if it is too large; none if it is missing.
+    pub(crate) fn own(&self, id: &str) -> Option<&[u8]> {
         let document = id.parse().ok().and_then(|id: Uuid| self.documents.get(&id));
-        document.map(Vec::as_slice).unwrap_or_default()
+        document.map(Vec::as_slice)
     }
 
     /// Returns the documents that a job is composed of besides its own. A document that is missing
@@ -219,7 +219,7 @@ impl Loaded {
 
     /// Returns whether a field of a job's document is sealed in Redis.
     fn is_sealed(&self, id: &str, field: &str) -> bool {
-        let document = read_json(self.own(id)).ok();
+        let document = self.own(id).and_then(|own| read_json(own).ok());
         let field = document.as_ref().and_then(|document| document.pointer(field)?.as_str());
         field.is_some_and(seal::is_sealed)
     }
