@@ -268,6 +268,8 @@ async fn forgetting_by_force_cancels_waiting_jobs_in_steps() {
     assert!(queue.gateways(10).await.unwrap().iter().all(|gateway| gateway.id != id));
     let entry = queue.audit(None, 1).await.unwrap().remove(0).record;
     assert_eq!(entry.action, "forget-gateway");
+    let again = queue.forget_gateway(id, true, &by("ada"), "moved").await;
+    assert_eq!(again, Err(QueueError::UnknownGateway { id }), "only ended jobs are left of it");
     // The gateway can come back.
     put(&queue, &document(&[])).await;
     runs_until_done(&queue, 2).await;
