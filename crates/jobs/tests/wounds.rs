@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use mission_jobs::queue::PauseScope;
 use mission_jobs::{Envelope, Queue, Settings, State};
 use mission_test_support::RedisServer;
 
@@ -191,7 +192,7 @@ async fn a_job_that_cannot_be_read_is_named_and_kept() {
     let why = of(&queue).await;
     assert!(why.contains(&format!("job {id}")) && why.contains("HGET {test}:job"), "{why}");
     let found = queue.wounds().await.unwrap();
-    assert_eq!(found.about, [format!("job {id}")]);
+    assert_eq!(found.about[0], format!("job {id}"));
     assert_eq!(found.found["unreadable"], 1);
 
     assert_eq!(queue.repair(&by("ada")).await.unwrap().found["unreadable"], 1);
@@ -242,4 +243,73 @@ async fn a_layout_that_was_lost_or_spoilt_does_not_begin_the_numbers_anew() {
     assert_eq!(queue.wounds().await.unwrap().found["layout"], 1);
     queue.repair(&by("ada")).await.unwrap();
     all_done(&queue, &jobs, "after the repair").await;
+}
+
+/// How many jobs of a state the queue counts, and its gateways together.
+async fn counted(queue: &Queue, state: State) -> [u64; 2] {
+    let gateways = queue.gateways(100).await.unwrap();
+    let of_gateways = gateways.iter().map(|gateway| gateway.jobs.of(state)).sum();
+    [queue.counts().await.unwrap().of(state), of_gateways]
+}
+
+/// A paused queue with 40 ready jobs and a later one of the same gateway. The heads of three of them
+/// are gone, as is that of the later one.
+async fn with_ghosts(redis: &RedisServer) -> (Queue, Vec<Envelope>) {
+    let queue = redis.queue();
+    queue.pause(&PauseScope::All, &by("ada"), "").await.unwrap();
+    let mut jobs: Vec<Envelope> = (1..=40).map(|agent| cleanup(1, agent)).collect();
+    jobs.push(cleanup(1, 50).with_delay(HOUR));
+    put_all(&queue, &jobs).await;
+    for gone in [0, 20, 39, 40] {
+        redis.tell::<()>(&format!("HDEL {{test}}:job {}", jobs[gone].id)).await;
+    }
+    (queue, jobs)
+}
+
+#[tokio::test]
+async fn ids_without_a_job_leave_the_lists_by_themselves() {
+    let redis = RedisServer::start().await;
+    let (queue, jobs) = with_ghosts(&redis).await;
+    let settings = Settings { sweep: SWEEP, ..short_lease() };
+    let _worker = Worker::start(&queue, settings, |_| async { done() });
+    for (state, left) in [(State::Ready, 37), (State::Scheduled, 0)] {
+        eventually(state.as_str(), async || counted(&queue, state).await == [left; 2]).await;
+    }
+    let lane = jobs[0].lane;
+    assert_eq!(redis.tell::<u64>(&format!("ZCARD {{test}}:lane:{lane}")).await, 37);
+    queue.resume(&PauseScope::All, &by("ada"), "").await.unwrap();
+    eventually("it is idle", async || queue.is_idle().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn ids_without_a_job_are_named_and_repaired() {
+    let redis = RedisServer::start().await;
+    let (queue, jobs) = with_ghosts(&redis).await;
+    let found = queue.wounds().await.unwrap();
+    for (key, job) in [("state:ready", 0), ("state:scheduled", 40)] {
+        let named = format!("{key} {}", jobs[job].id);
+        assert!(found.about.contains(&named), "{found:?}");
+    }
+    queue.repair(&by("ada")).await.unwrap();
+    assert_eq!(counted(&queue, State::Ready).await, [37; 2]);
+    assert_eq!(counted(&queue, State::Scheduled).await, [0; 2]);
+    let lane = jobs[0].lane;
+    assert_eq!(redis.tell::<u64>(&format!("ZCARD {{test}}:lane:{lane}")).await, 37);
+    let left = queue.wounds().await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_producer_without_a_right_leaves_no_ids_without_jobs() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    put_all(&queue, &[cleanup(1, 1)]).await;
+    redis.tell::<()>("ACL SETUSER default -hset").await;
+    queue.enqueue(&[cleanup(1, 2)]).await.unwrap_err();
+    redis.tell::<()>("ACL SETUSER default +@all").await;
+    assert_eq!(queue.counts().await.unwrap().of(State::Ready), 2, "the script stopped half-way");
+    let settings = Settings { sweep: SWEEP, ..short_lease() };
+    let _worker = Worker::start(&queue, settings, |_| async { done() });
+    eventually("it is idle", async || queue.is_idle().await.unwrap()).await;
+    assert_eq!(counted(&queue, State::Done).await, [1; 2]);
 }

@@ -14,7 +14,7 @@ end
 -- of the queue at a time does so, and its turn holds the lane of the job free for it. After a turn
 -- other jobs have as much time as it took, at most `REST`, before a worker that could take some of
 -- them stands aside again.
-local SUSPECTS, REST = 128, 600000
+local REST = 600000
 
 -- Whose turn it is to run a job alone: worker, id, lane, since when, until when unless the worker
 -- looks again, and the token if the job runs; or only `rest`, the time until which others come
@@ -44,6 +44,7 @@ local function stand_aside(worker, lease)
     return not gateway(job.lane).merging and first_ready(job.subject) == job
   end
 
+  local SUSPECTS = 128
   local function find_suspect()
     for _, waiting in ipairs(attempt('ZRANGE', K.suspects, 0, SUSPECTS - 1)) do
       local job = read(waiting:sub(1, 36))

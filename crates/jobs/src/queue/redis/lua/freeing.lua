@@ -1,8 +1,5 @@
 -- Frees the jobs that a gateway refused with a former connection. Comes after transitions.lua.
 
--- How many jobs a call frees at most.
-local FREED_AT_ONCE = 20
-
 -- Added to the time of a job that was tried because another one had succeeded, and was refused
 -- again: only another connection frees it.
 local TRIED = 1e13
@@ -47,7 +44,8 @@ end
 -- Gateways have got other connections in this call. Their lanes are tried at once, and so are the
 -- jobs that were refused: some of them now, the rest when workers claim.
 local function free_reconnected()
-  local rest = FREED_AT_ONCE
+  -- As many as `free_more` frees in a call.
+  local rest = 20
   for lane in pairs(reconnected) do
     local known = gateway(lane)
     unhold(lane)
@@ -62,9 +60,10 @@ end
 
 -- The rest of them. Returns whether there may be more.
 local function free_more()
+  local MOST = 20
   local lane, by = unpack(call('ZRANGE', K.reconnected, 0, 0, 'WITHSCORES'))
   if not lane then return false end
-  if free_lane(lane, by, FREED_AT_ONCE) < FREED_AT_ONCE then call('ZREM', K.reconnected, lane) end
+  if free_lane(lane, by, MOST) < MOST then call('ZREM', K.reconnected, lane) end
   return true
 end
 

@@ -135,3 +135,60 @@ local function heal_jobs(ids, lease, found)
     end
   end
 end
+
+-- Removes what a lane offers of jobs that are gone.
+local function clear_lane(lane, found)
+  for _, one in ipairs(attempt('ZRANGE', K.lane .. lane, 0, LINE - 1) or {}) do
+    local id, subject = one:sub(1, 36), one:sub(37)
+    if not read(id) then
+      found('strays', 'lane:' .. lane .. ' ' .. id)
+      if not looks_only then
+        attempt('ZREM', K.lane .. lane, one)
+        if subject ~= '' then
+          leave_line(subject, id)
+          offer(subject)
+        end
+      end
+    end
+  end
+end
+
+-- Corrects how many jobs of a state each gateway has, if these are not too many, after some have left
+-- the list of the state that are gone. Running jobs are counted by `heal_jobs`.
+local function recount(state)
+  local MOST, key, real = 2000, K.state .. state, {}
+  if state == 'running' or call('ZCARD', key) > MOST then return end
+  local ids = call('ZRANGE', key, 0, -1)
+  for _, head in ipairs(#ids > 0 and call('HMGET', K.job, unpack(ids)) or {}) do
+    local lane = head and #head > FIXED and head:sub(FIXED + 1):match('^[^/]*')
+    if lane then real[lane] = (real[lane] or 0) + 1 end
+  end
+  local known_lanes = call('ZREVRANGE', K.gateways, 0, MOST - 1)
+  read_lanes(known_lanes)
+  for _, lane in ipairs(known_lanes) do
+    local known = lanes[lane] or unpack_map(packed_lanes[lane] or nil)
+    if known and known[state] ~= real[lane] then
+      gateway(lane)[state] = real[lane]
+      if state == 'ready' then clear_lane(lane, function() end) end
+    end
+  end
+end
+
+-- Strikes ids off the lists of states whose jobs are gone. Each call looks at another page of long
+-- lists. Those of running jobs leave when their leases end.
+local function heal_states(turn)
+  local PAGE = 32
+  for _, state in ipairs(STATES) do
+    local key, gone = K.state .. state, {}
+    local pages = state == 'running' and 0 or math.ceil(call('ZCARD', key) / PAGE)
+    local first = pages > 0 and turn % pages * PAGE
+    local ids = first and call('ZRANGE', key, first, first + PAGE - 1) or {}
+    for i, head in ipairs(#ids > 0 and call('HMGET', K.job, unpack(ids)) or {}) do
+      if not head and not jobs[ids[i]] then gone[#gone + 1] = ids[i] end
+    end
+    if #gone > 0 then
+      call('ZREM', key, unpack(gone))
+      recount(state)
+    end
+  end
+end

@@ -11,7 +11,7 @@
 --       of `numbers`: a lane, ids of its jobs
 --       of `end`, which writes the audit: nothing
 -- Returns {where to go on, or -1 at the end; names of wounds and how many were found, flat; what they
---   are about: of `keys` and hashes keys and fields; of `listed` lanes, and of `job` per job: id,
+--   are about: of `keys` and hashes keys and fields, of states and lanes ids without a job; of `listed` lanes, and of `job` per job: id,
 --   lane, seq, what of its records is missing, flat}.
 -- Cost  100 entries, about 12 commands each; of `numbers` 1 command for 1000 jobs; of `record` about
 --   12 commands for each job.
@@ -139,7 +139,9 @@ local function check_state()
   for _, id in ipairs(ids) do
     local job = read(id)
     local strays = not job or job.state ~= part
-    if strays and found('strays') then call('ZREM', K.state .. part, id) end
+    if strays and found('strays', 'state:' .. part .. ' ' .. id) then
+      call('ZREM', K.state .. part, id)
+    end
   end
   return rest
 end
@@ -191,6 +193,7 @@ end
 -- How many jobs a gateway has in each state.
 local function check_numbers()
   local lane, ids, seen, real = ARGV[8], {}, {}, {}
+  clear_lane(lane, found)
   local function add(id)
     if not seen[id] then
       ids[#ids + 1], seen[id] = id, true

@@ -74,8 +74,9 @@ end
 
 -- How many runs a lane may have at once: few until its gateway has answered, and when it has not
 -- been heard of for a while. Also returns whether it has been.
-local FEW, HEARD = 2, 300000
+local FEW = 2
 local function window(known)
+  local HEARD = 300000
   local heard = known.heard_at and NOW - known.heard_at < HEARD
   return heard and known.window or FEW, heard
 end

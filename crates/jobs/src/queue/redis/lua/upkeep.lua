@@ -263,6 +263,7 @@ local function upkeep(lease, keep)
       ids[#ids + 1] = found[i]
     end
     heal_jobs(ids, lease, function() end)
+    heal_states(math.floor(4 * NOW / lease))
   end
 
   -- Subjects that were put aside because their kind was paused, and is not any more.
