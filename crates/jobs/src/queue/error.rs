@@ -225,6 +225,17 @@ pub enum QueueError {
         /// The layout in Redis.
         layout: String,
     },
+    /// The key that tells the layout of the others does not do so.
+    #[error(
+        "the layout of the queue is not known: {key} is {what}; if an older version wrote its keys, \
+         set {key} to their layout (1 or 2), otherwise run `worker doctor --repair`"
+    )]
+    UnknownLayout {
+        /// The key of the layout.
+        key: String,
+        /// The type of the key, or that it is empty.
+        what: String,
+    },
     /// The job's document is sealed and cannot be opened here.
     #[error("the document of job {id} cannot be opened: {reason}")]
     Sealed {

@@ -38,10 +38,15 @@ async fn migrate(Store { queue, .. }: &Store, output: Output, dry_run: bool) -> 
         })
         .await?;
     let jobs = queue.counts().await?;
-    let unreadable = &migrated.unreadable;
-    let shown = json!({ "moved": migrated.moved, "unreadable": unreadable, "jobs": jobs });
+    let (unreadable, absent) = (&migrated.unreadable, &migrated.absent);
+    let shown = json!({
+        "moved": migrated.moved,
+        "unreadable": unreadable,
+        "absent": absent,
+        "jobs": jobs,
+    });
     output.print(&shown, || {
-        let left = if unreadable.is_empty() {
+        let mut left = if unreadable.is_empty() {
             String::new()
         } else {
             format!(
@@ -50,6 +55,10 @@ async fn migrate(Store { queue, .. }: &Store, output: Output, dry_run: bool) -> 
                 unreadable.join(", ")
             )
         };
+        if !absent.is_empty() {
+            let ids = count(absent.len() as u64, "id");
+            left += &format!("\n{ids} of jobs that somebody had removed were dropped.");
+        }
         let moved = count(migrated.moved, "job");
         let jobs = by_state(&jobs, "no jobs");
         format!("{moved} moved. The queue has {jobs}. Start the new workers and producers.{left}")

@@ -58,7 +58,13 @@ pub struct Migrated {
     /// The ids of jobs that cannot be read, also by the older version. They stay where they are, in
     /// `{queue}:job:ID`, and nothing lists them any more.
     pub unreadable: Vec<String>,
+    /// The ids in the lists of states that had no job, because it was removed by hand. Nothing lists
+    /// them any more.
+    pub absent: Vec<String>,
 }
+
+/// The answer of `migrate.lua` to a step; see there.
+type Step = (String, u64, Vec<String>, Vec<String>);
 
 /// The answer of `migrate.lua` to `look` and `begin`; see there.
 type Looked = (String, String, Vec<String>, u64, u64, Vec<String>);
@@ -92,28 +98,29 @@ impl Queue {
         for part in ["agents", "gateways"].into_iter().chain(states) {
             let mut place = "0".to_owned();
             while place != "-1" {
-                let (rest, moved, unreadable) = self.step(part, &place).await?;
+                let (rest, moved, unreadable, absent) = self.step(part, &place).await?;
                 migrated.moved += moved;
                 migrated.unreadable.extend(unreadable);
+                migrated.absent.extend(absent);
                 place = rest;
                 progress(migrated.moved);
             }
         }
-        self.first().await?.run::<()>(lua::migrate, ("end", &migrated.unreadable)).await?;
+        let gone = (&migrated.unreadable, &migrated.absent);
+        self.first().await?.run::<()>(lua::migrate, ("end", gone)).await?;
         Ok(migrated)
     }
 
-    async fn step(
-        &self,
-        part: &str,
-        place: &str,
-    ) -> Result<(String, u64, Vec<String>), QueueError> {
+    async fn step(&self, part: &str, place: &str) -> Result<Step, QueueError> {
         self.first().await?.run(lua::migrate, (part, place, AT_ONCE)).await
     }
 
     async fn look(&self, part: &str) -> Result<Migration, QueueError> {
         let (layout, alive, workers, leased, ends, jobs): Looked =
             self.first().await?.run(lua::migrate, (part, millis(GONE_AFTER))).await?;
+        if let Some(what) = layout.strip_prefix('?') {
+            return Err(QueueError::UnknownLayout { key: self.keys().layout(), what: what.into() });
+        }
         let known = match layout.as_str() {
             "" | PRESENT => Layout::Present,
             FIRST | SECOND => Layout::Earlier,

@@ -3,7 +3,7 @@
 //! job.
 
 use mission_core::{Kind, json, records};
-use redis::{FromRedisValue, cmd, pipe};
+use redis::{RedisResult, cmd, pipe};
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 use serde_json::json;
@@ -36,7 +36,7 @@ impl Queue {
                 let mut page = cmd("ZRANGE");
                 page.arg(&key).arg(first).arg(first + AT_ONCE - 1);
                 let ids: Vec<String> = self.first().await?.read("migrate", &page).await?;
-                let heads: Vec<Option<Vec<u8>>> = self.old_fields(&ids, "job").await?;
+                let heads = self.old_fields(&ids, "job").await?;
                 let documents = self.old_fields(&ids, "payload").await?;
                 for ((id, head), document) in ids.iter().zip(heads).zip(documents) {
                     recorded(self.keyring(), id, document)?;
@@ -66,16 +66,27 @@ impl Queue {
         Ok(())
     }
 
-    async fn old_fields<T: FromRedisValue>(
+    /// Reads a field of the keys of jobs. It is missing in a key that is no hash, which `migrate.lua`
+    /// names.
+    async fn old_fields(
         &self,
         ids: &[String],
         field: &str,
-    ) -> Result<Vec<T>, QueueError> {
+    ) -> Result<Vec<Option<Vec<u8>>>, QueueError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut commands = pipe();
         for id in ids {
             commands.hget(self.keys().old_job(id), field);
         }
-        self.first().await?.read_all("migrate", &commands).await
+        commands.ignore_errors();
+        let found: Vec<RedisResult<_>> = self.first().await?.read_all("migrate", &commands).await?;
+        let fields = found.into_iter().map(|field| match field {
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+            field => field.map_err(|error| QueueError::from_redis("migrate", &error)),
+        });
+        fields.collect()
     }
 }
 

@@ -10,12 +10,12 @@
 --       (JSON, or empty), fingerprint of its connection or empty, its document as it is sealed
 --       now or empty
 --       of the parts after it: 2 where to go on, at first 0  3 how many
---       of `end`: the ids of jobs that cannot be read, which are listed no more
--- Returns of `look` and `begin` {the layout, or empty; `alive` if that keeps the keys from being
+--       of `end`: the ids of jobs that cannot be read or are not there, which are listed no more
+-- Returns of `look` and `begin` {the layout, or empty, or `?` and what its key is instead; `alive` if that keeps the keys from being
 --   moved; workers that are alive; running jobs with a lease; ms until the last of the leases
 --   ends; names of states and their numbers of jobs, flat}; of `agents`, `gateways` and states
 --   {where to go on, or -1 at the end; number of jobs moved; ids of jobs that cannot be read,
---   which stay where they are}; of `record` and `end` nothing.
+--   which stay where they are; ids without a job}; of `record` and `end` nothing.
 -- Cost  about 10 commands per job; of `agents` 5 for each agent, of `gateways` 5 for each gateway
 --   and 4 for each agent that was cleaned up in the last day; of `look`, `begin` and `end` 15.
 
@@ -37,11 +37,15 @@ local function look()
   end
   -- Once it has begun, older workers are refused whatever they do.
   local alive = not begun and (#workers > 0 or leased > 0)
-  return { layout or '', alive and 'alive' or '', workers, leased, ends, numbered }
+  local kind, stored = call('TYPE', K.layout).ok, layout or ''
+  if kind ~= 'none' and stored == '' then
+    stored = kind == 'string' and '?empty' or '?of type ' .. kind
+  end
+  return { stored, alive and 'alive' or '', workers, leased, ends, numbered }
 end
 
 -- The keys that are not needed any more. They are removed when all that they held is written.
-local old, strange, moved_jobs = {}, {}, 0
+local old, strange, absent, moved_jobs = {}, {}, {}, 0
 
 -- The first job of a subject brings what was known of the subject. Its line is made anew.
 local function move_subject(subject)
@@ -75,13 +79,23 @@ local function old_job(id, packed)
   return ok and is_whole(job, id) and job or nil
 end
 
+-- The fields of the key of a job; none if it is no hash.
+local function old_fields(id, ...)
+  local fields = redis.pcall('HMGET', K.old_job .. id, ...)
+  if fields.err and not fields.err:find('WRONGTYPE', 1, true) then error(fields.err, 0) end
+  return unpack(fields)
+end
+
 local function move_job(id)
   local key = K.old_job .. id
-  local packed, document, report, history =
-    unpack(call('HMGET', key, 'job', 'payload', 'report', 'history'))
+  local packed, document, report, history = old_fields(id, 'job', 'payload', 'report', 'history')
   local job = old_job(id, packed)
   if not job then
-    if call('EXISTS', key) == 1 then strange[#strange + 1] = id end
+    if call('EXISTS', key) == 1 then
+      strange[#strange + 1] = id
+    elseif not read(id) then
+      absent[#absent + 1] = id
+    end
     return
   end
   local ends = job.timeline and job.timeline:match('(%d+)$')
@@ -112,7 +126,7 @@ local function move_job(id)
 end
 
 local function record_job(id, parts, heartbeats, fingerprint, document)
-  local job = old_job(id, call('HGET', K.old_job .. id, 'job'))
+  local job = old_job(id, old_fields(id, 'job'))
   if not job then return end
   if document ~= '' then call('HSET', K.old_job .. id, 'payload', document) end
   if ENDED[job.state] then return end
@@ -128,7 +142,7 @@ end
 -- Moves a document that a record needs although its job is gone.
 local function move_document(lane, id)
   if not id then return end
-  local job, document = unpack(call('HMGET', K.old_job .. id, 'job', 'payload'))
+  local job, document = old_fields(id, 'job', 'payload')
   if job or not document then return end
   add_document(lane, id, document)
   old[#old + 1] = K.old_job .. id
@@ -210,7 +224,7 @@ if part == 'look' or part == 'begin' then
   return answer
 end
 -- Another process may have ended the move.
-if not begun then return { -1, 0, {} } end
+if not begun then return { -1, 0, {}, {} } end
 if part == 'end' then
   local ids = {}
   for i = 2, #ARGV do
@@ -218,6 +232,7 @@ if part == 'end' then
   end
   for _, state in ipairs(STATES) do
     in_parts('ZREM', K.state .. state, ids)
+    if #ids > 0 then recount(state) end
   end
   call('SET', K.layout, LAYOUT)
   wake()
@@ -238,4 +253,4 @@ unsaved, outs, documents, changed_lines = {}, {}, {}, {}
 for _, key in ipairs(old) do
   call('UNLINK', key)
 end
-return { rest, moved_jobs, strange }
+return { rest, moved_jobs, strange, absent }
