@@ -1273,9 +1273,6 @@ end
 
 -- Frees the jobs that a gateway refused with a former connection. Comes after transitions.lua.
 
--- How many jobs a call frees at most.
-local FREED_AT_ONCE = 20
-
 -- Added to the time of a job that was tried because another one had succeeded, and was refused
 -- again: only another connection frees it.
 local TRIED = 1e13
@@ -1314,7 +1311,8 @@ end
 -- Gateways have got other connections in this call. Their lanes are tried at once, and so are the
 -- jobs that were refused: some of them now, the rest when workers claim.
 local function free_reconnected()
-  local rest = FREED_AT_ONCE
+  -- As many as `free_more` frees in a call.
+  local rest = 20
   for lane in pairs(reconnected) do
     local known = gateway(lane)
     unhold(lane)

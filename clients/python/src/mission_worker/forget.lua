@@ -1194,9 +1194,12 @@ local function forget()
     waiting = waiting + (known[state] or 0)
   end
   local before = connection(lane)
-  if not (before or next(known)) and call('ZSCORE', K.gateways, lane) == false then
-    return { 'unknown', '' }
+  local is_known = before or wanted > 0 or call('ZSCORE', K.gateways, lane) ~= false
+  for name in pairs(known) do
+    -- The counts of ended jobs are all that is left of one that was forgotten.
+    is_known = is_known or not ENDED[name]
   end
+  if not is_known then return { 'unknown', '' } end
   if known.running then return { 'running', text(known.running) } end
   if not force and wanted > 0 then return { 'agents', text(wanted) } end
   if not force and waiting > 0 then return { 'jobs', text(waiting) } end
