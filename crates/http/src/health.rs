@@ -15,6 +15,9 @@ use super::App;
 /// The time within which Redis must answer for the worker to be ready.
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
 
+/// The time to find out afterwards which shard it is.
+const AWAY_WITHIN: Duration = Duration::from_millis(300);
+
 /// The time to wait for the first claim of a worker that has just started.
 const FIRST_CLAIM_WITHIN: Duration = REDIS_WITHIN;
 
@@ -40,7 +43,12 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<String, (Status
             not(format!("not ready: {reason}"))
         }
         (_, Err(_)) => {
-            not(format!("not ready: Redis did not answer within {} s", REDIS_WITHIN.as_secs()))
+            let away = app.queue.shards_away(AWAY_WITHIN).await;
+            let what = match (away.first(), app.queue.shard_count()) {
+                (Some(shard), 2..) => format!("Redis did not answer for shard {shard}"),
+                _ => "Redis did not answer".to_owned(),
+            };
+            not(format!("not ready: {what} within {} s", REDIS_WITHIN.as_secs()))
         }
     }
 }

@@ -62,6 +62,13 @@ impl RedisServer {
         self.child.wait().expect("redis-server is a child");
     }
 
+    /// Stops the process without ending it, so that it takes connections and never answers.
+    pub fn freeze(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-STOP", &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill is on the PATH");
+    }
+
     /// Starts it on the same data, after [`Self::kill`].
     pub async fn restart(&mut self) {
         self.child = spawn(&self.directory, &self.options);

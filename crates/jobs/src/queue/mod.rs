@@ -227,6 +227,17 @@ impl Queue {
         self.shards.check(false).await
     }
 
+    /// Returns the number of shards that this process believes in.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        self.shards.all().len()
+    }
+
+    /// Returns the numbers of the shards, from 0, that do not answer within this time.
+    pub async fn shards_away(&self, within: Duration) -> Vec<usize> {
+        self.shards.away(within).await
+    }
+
     /// Sets the keys: secrets are sealed when jobs are enqueued, and opened when they are claimed.
     #[must_use]
     pub fn with_keys(mut self, keyring: Arc<Keyring>) -> Self {

@@ -6,10 +6,12 @@
 //! the shard of their text.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error::QueueError;
@@ -42,7 +44,7 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    /// Makes the shards of a queue, which share a connection.
+    /// Makes the shards of a queue.
     pub(crate) fn new(queue: &str, connection: &Arc<Connection>, count: usize) -> Self {
         Self::of(Scripts::shards(queue, connection, count))
     }
@@ -125,6 +127,13 @@ impl Shards {
     {
         self.check(false).await?;
         try_join_all(self.all.iter().map(|shard| ask(Arc::clone(shard)))).await
+    }
+
+    /// Returns the numbers of the shards that do not answer within this time.
+    pub(crate) async fn away(&self, within: Duration) -> Vec<usize> {
+        let answers = join_all(self.all.iter().map(|shard| timeout(within, shard.ping()))).await;
+        let fails = |(number, answer)| (!matches!(answer, Ok(Ok(())))).then_some(number);
+        answers.into_iter().enumerate().filter_map(fails).collect()
     }
 
     /// Brings the pauses of a shard to the state of the first, where they are made and ended.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mission_jobs::queue::{NotClaiming, PauseScope};
 use mission_jobs::{Queue, Settings, State};
 use mission_test_support::RedisCluster;
@@ -93,6 +94,52 @@ async fn a_dead_master_stops_only_its_shards_until_its_replica_takes_its_place()
         assert_eq!(record.state, State::Done, "{record:?}");
     }
     eventually("all shards work", async || queue.claims_jobs(Duration::ZERO).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_stops_only_its_shards() {
+    let cluster = RedisCluster::start(3).await;
+    let places = masters(&cluster).await;
+    put_all(&cluster.queue(SHARDS), &on_gateways(1)).await;
+    let frozen = (places[0] + 1) % 3;
+    cluster.replicas[frozen].freeze();
+    cluster.masters[frozen].freeze();
+
+    let queue = cluster.queue(SHARDS);
+    let runs = Runs::default();
+    let settings = Settings { concurrency: 64, ..brisk() };
+    let _worker = Worker::start(&queue, settings, runs.handler(|_| done()));
+    let takes = async |gateway: u128, agent: u128, within: u64| {
+        let job = cleanup(gateway, agent);
+        let enqueued = queue.enqueue(std::slice::from_ref(&job));
+        let within = Duration::from_millis(within);
+        let taken = tokio::time::timeout(within, enqueued).await;
+        taken.is_ok_and(|ok| ok.is_ok()).then_some(job.id)
+    };
+    // The first call of each shard connects.
+    let first = join_all((1..=20).map(|gateway| takes(gateway, 2, 6000))).await;
+    let alive: Vec<u128> =
+        (1..=20).zip(first).filter_map(|(gateway, job)| job.map(|_| gateway)).collect();
+    assert!((5..20).contains(&alive.len()), "{alive:?}");
+    let mut sent = Vec::new();
+    for agent in 3..20 {
+        for gateway in &alive {
+            let job = takes(*gateway, agent, 1000).await;
+            sent.push(job.unwrap_or_else(|| panic!("gateway {gateway} takes no jobs")));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let latest = &sent[sent.len() - alive.len()..];
+    let ran = async || latest.iter().all(|job| runs.ids().contains(job));
+    eventually("the others work", ran).await;
+    eventually("it says which shard does not work", async || {
+        let state = queue.claims_jobs(Duration::ZERO).await;
+        matches!(state, Err(NotClaiming::Failing { shard: Some(shard), .. })
+            if places[shard] == frozen)
+    })
+    .await;
+    let away = queue.shards_away(Duration::from_millis(500)).await;
+    assert!(!away.is_empty() && away.iter().all(|shard| places[*shard] == frozen), "{away:?}");
 }
 
 #[tokio::test]

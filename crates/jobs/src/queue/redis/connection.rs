@@ -27,6 +27,10 @@ use address::{Address, is_tls};
 pub(crate) use live::Live;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest time to connect to one node of a cluster. A client connects to all nodes before it
+/// serves its first request, and to those that are away with each new map of the slots, so a node
+/// that hangs delays the others by this time.
+const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest time to wait for an answer. A loaded Redis may need some time, but a dead connection
 /// must not hold a worker for ever.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -70,6 +74,15 @@ impl Connection {
     /// Returns another connection to the same Redis, for requests that must not delay others.
     pub(crate) fn another(&self) -> Self {
         Self { response_timeout: self.response_timeout, ..self.for_blocking() }
+    }
+
+    /// Returns the connection for another shard of the same queue. In a cluster it is one of its own,
+    /// because a client that waits for a node that hangs serves no other node meanwhile.
+    pub(crate) fn for_shard(self: &Arc<Self>) -> Arc<Self> {
+        match self.target.address {
+            Address::Cluster(_) => Arc::new(self.another()),
+            Address::Server(_) | Address::Sentinel { .. } => Arc::clone(self),
+        }
     }
 
     /// Makes a request, after connecting if there is no connection. Drops the connection if it
@@ -236,7 +249,7 @@ fn cluster(
     response_timeout: Option<Duration>,
 ) -> RedisResult<ClusterClient> {
     let mut builder = ClusterClientBuilder::new(nodes.to_vec())
-        .connection_timeout(CONNECT_TIMEOUT)
+        .connection_timeout(NODE_TIMEOUT)
         .retries(CLUSTER_RETRIES)
         .min_retry_wait(CLUSTER_PAUSE_MS.0)
         .max_retry_wait(CLUSTER_PAUSE_MS.1);

@@ -1,11 +1,18 @@
 //! The sweeper takes back the jobs of workers that died.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::claim::Room;
 
-/// Brings the pauses of a later shard up to date, takes back lost leases and makes due jobs ready, even while this worker has no slot free.
+/// The longest time to copy the pauses of the first shard.
+const PAUSES: Duration = Duration::from_secs(1);
+
+/// Brings the pauses of a later shard up to date, takes back lost leases and makes due jobs ready,
+/// even while this worker has no slot free.
 pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
     let mut ticks = ticks(shared.settings.sweep);
     loop {
@@ -19,10 +26,12 @@ pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
         {
             tracing::warn!(%error, "sweep failed");
         }
-        if shared.shard > 0
-            && let Err(error) = shared.shards.copy_pauses(&shared.scripts).await
-        {
-            tracing::warn!(%error, shard = shared.shard, "copying pauses failed");
+        if shared.shard > 0 {
+            // If the first shard hangs, this one goes on without it.
+            let copied = timeout(PAUSES, shared.shards.copy_pauses(&shared.scripts)).await;
+            if let Ok(Err(error)) = copied {
+                tracing::warn!(%error, shard = shared.shard, "copying pauses failed");
+            }
         }
     }
 }

@@ -14,11 +14,13 @@ use crate::queue::redis::functions::Functions;
 use crate::queue::redis::keys::Keys;
 
 impl Scripts {
-    /// Makes the shards of a queue, which share the connection.
+    /// Makes the shards of a queue. The first has this connection.
     pub(crate) fn shards(queue: &str, connection: &Arc<Connection>, count: usize) -> Vec<Self> {
         let functions = Arc::new(Functions::new(CLOCK, lua::ALL));
         let shard = |number| {
-            Self::of(Keys::of(queue, number), Arc::clone(&functions), Arc::clone(connection))
+            let own =
+                if number == 0 { Arc::clone(connection) } else { connection.for_shard() };
+            Self::of(Keys::of(queue, number), Arc::clone(&functions), own)
         };
         (0..count).map(shard).collect()
     }
@@ -65,6 +67,11 @@ impl Scripts {
         set.arg(self.keys.shards()).arg(count).arg("NX");
         let _: Value = self.read("shards", &set).await?;
         Ok(self.shard_count().await?.unwrap_or_default())
+    }
+
+    /// Asks this shard for anything.
+    pub(crate) async fn ping(&self) -> Result<(), QueueError> {
+        self.read("ping", cmd("EXISTS").arg(self.keys.layout())).await
     }
 
     pub(crate) async fn has_job(&self, id: Uuid) -> Result<bool, QueueError> {
