@@ -117,13 +117,61 @@ async fn a_worker_with_another_number_of_shards_ends_and_says_why() {
     assert_eq!(stored.status, Some(1), "{}", stored.said);
     assert!(stored.said.contains("stored, but only 0 of 1 replicas"), "{}", stored.said);
 
-    for (command, status) in [(&["run"][..], 2), (&["jobs", "list"][..], 1)] {
+    for command in [&["run"][..], &["run", "--until-idle"], &["jobs", "list"]] {
         let ended = worker(data.path(), &redis.url(), 8).run(command).await;
-        assert_eq!(ended.status, Some(status), "{command:?}: {}", ended.said);
+        assert_eq!(ended.status, Some(2), "{command:?}: {}", ended.said);
         for words in ["has 4 shards", "redis.shards (MISSION_SHARDS) is 8", "set it to 4"] {
             assert!(ended.said.contains(words), "{command:?}: {}", ended.said);
         }
     }
     let ended = worker(data.path(), &redis.url(), 4).run(&["run", "--until-idle"]).await;
     assert_eq!(ended.status, Some(0), "{}", ended.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_shards_that_cannot_be_read_is_named_and_repaired() {
+    let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
+    let queue = Queue::open(&redis.url(), "mission").unwrap().with_shards(4).unwrap();
+    let document = documents::provision("ws://127.0.0.1:1", "Ada");
+    queue.enqueue(&[envelope(&document)]).await.unwrap();
+    redis.tell::<()>("SET {mission}:shards many").await;
+    let doctor = async |repair: &[&str]| {
+        let command = [&["doctor"][..], repair].concat();
+        worker(data.path(), &redis.url(), 4).run(&command).await
+    };
+    let ended = doctor(&[]).await;
+    assert_eq!(ended.status, Some(2), "{}", ended.said);
+    for words in ["{mission}:shards", "\"many\"", "1 to 64", "worker doctor --repair"] {
+        assert!(ended.said.contains(words), "{words}: {}", ended.said);
+    }
+    doctor(&["--repair"]).await;
+    assert_eq!(redis.tell::<String>("GET {mission}:shards").await, "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_the_shards_of_a_master_that_is_away_and_goes_on() {
+    let (mut cluster, data) = (RedisCluster::start(3).await, TempDir::new().unwrap());
+    let queue = Queue::open(&cluster.url(), "mission").unwrap().with_shards(SHARDS).unwrap();
+    let document = documents::provision("ws://127.0.0.1:1", "Ada");
+    queue.enqueue(&[envelope(&document)]).await.unwrap();
+    let dead = (cluster.master_of("{mission}").await + 1) % 3;
+    let mut away = Vec::new();
+    for shard in 1..SHARDS {
+        if cluster.master_of(&format!("{{mission/{shard}}}")).await == dead {
+            away.push(shard.to_string());
+        }
+    }
+    cluster.replicas[dead].kill();
+    cluster.masters[dead].kill();
+    let doctor = worker(data.path(), &cluster.url(), SHARDS).run(&["doctor"]).await;
+    assert_eq!(doctor.status, Some(3), "{}", doctor.said);
+    let says = |about: &str| {
+        let of = doctor.answers.iter().find(|finding| finding["about"] == about);
+        of.and_then(|finding| finding["says"].as_str()).unwrap_or_default().to_owned()
+    };
+    let named = says("shards");
+    assert!(named.ends_with(&format!("these cannot: {}", away.join(", "))), "{named}");
+    for about in ["redis", "durability", "secrets", "worker"] {
+        assert!(!says(about).is_empty(), "{about}: {:?}", doctor.answers);
+    }
 }

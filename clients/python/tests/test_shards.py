@@ -97,7 +97,7 @@ def test_another_number_of_shards_is_refused(open_client: Open) -> None:
         with pytest.raises(QueueError, match=f"has 4 shards.*shards={wrong}"):
             open_client(shards=wrong).enqueue(cleanup(1))
     open_client(queue="old").enqueue(cleanup(1))
-    with pytest.raises(QueueError, match="has 1 shards"):
+    with pytest.raises(QueueError, match="has 1 shard, but"):
         open_client(queue="old", shards=4).get(uuid4())
 
 
@@ -110,6 +110,13 @@ def test_missing_replicas_are_told(client: Any) -> None:
     assert (caught.value.confirmed, record.state) == (0, "ready")
     with pytest.raises(ValueError, match="0 to 9"):
         client.enqueue(cleanup(1), replicas=10)
+
+
+def test_a_number_of_shards_that_cannot_be_read_is_named(open_client: Open, connection: redis.Redis) -> None:
+    for text in ["many", "0", "65"]:
+        connection.set("{mission}:shards", text)
+        with pytest.raises(QueueError, match=f"{{mission}}:shards holds '{text}'.*doctor --repair"):
+            open_client(shards=4).enqueue(cleanup(1))
 
 
 def test_a_worker_runs_jobs_of_all_shards(open_client: Open, server: RedisServer, folder: Any) -> None:

@@ -42,6 +42,8 @@ async fn the_number_of_shards_is_fixed_when_the_queue_is_created() {
         assert_eq!(wrong.counts().await.unwrap_err(), expected);
         assert_eq!(wrong.enqueue(&[cleanup(2, 1)]).await.unwrap_err(), expected);
         assert!(expected.to_string().contains("redis.shards (MISSION_SHARDS)"), "{expected}");
+        let said = if created == 1 { "has 1 shard," } else { "has 4 shards," };
+        assert!(expected.to_string().contains(said), "{expected}");
         let _worker = Worker::start(&wrong, brisk(), |_| async { done() });
         eventually("the worker is not ready", async || {
             let state = wrong.claims_jobs(Duration::ZERO).await;
@@ -57,6 +59,34 @@ async fn the_number_of_shards_is_fixed_when_the_queue_is_created() {
         let refused = Queue::open("redis://localhost", "test").unwrap().with_shards(count);
         assert_eq!(refused.unwrap_err(), QueueError::ShardCount { count });
     }
+}
+
+#[tokio::test]
+async fn a_number_of_shards_that_was_removed_is_not_forgotten() {
+    let redis = RedisServer::start().await;
+    let queue = sharded(&redis, 4);
+    put_all(&queue, &on_gateways(40)).await;
+    redis.tell::<()>("DEL {test}:shards").await;
+    for set in [1, 3, 8] {
+        let refused = sharded(&redis, set).counts().await.unwrap_err();
+        assert_eq!(refused, QueueError::Shards { stored: 4, set });
+    }
+    assert!(sharded(&redis, 4).counts().await.is_ok());
+
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    let stored = async || redis.tell::<Option<usize>>("GET {test}:shards").await == Some(4);
+    eventually("a worker stores it again", stored).await;
+    redis.tell::<()>("DEL {test}:shards").await;
+    eventually("again", stored).await;
+
+    redis.tell::<()>("SET {test}:shards 0").await;
+    let refused = sharded(&redis, 4).counts().await.unwrap_err();
+    assert!(refused.is_about_shards() && refused.to_string().contains("\"0\""), "{refused}");
+    // Only who knows of all shards may repair it.
+    let refused = sharded(&redis, 2).repair(&by("ada")).await.unwrap_err();
+    assert_eq!(refused, QueueError::Shards { stored: 4, set: 2 });
+    sharded(&redis, 4).repair(&by("ada")).await.unwrap();
+    assert!(stored().await);
 }
 
 #[tokio::test]

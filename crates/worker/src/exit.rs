@@ -46,7 +46,13 @@ impl Exit {
 
 impl From<QueueError> for Exit {
     fn from(error: QueueError) -> Self {
-        if error.is_unavailable() { Self::unreachable(error) } else { Self::failed(error) }
+        if error.is_about_shards() {
+            Self::usage(error)
+        } else if error.is_unavailable() {
+            Self::unreachable(error)
+        } else {
+            Self::failed(error)
+        }
     }
 }
 

@@ -141,10 +141,17 @@ def _agree(shards: Shards, *, creates: bool) -> Flow[None]:
         stored, layout = yield ask
     if not stored and not layout:
         return
-    known = int(stored or 1)
-    if known != count:
+    text = stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored or 1)
+    known = int(text) if text.isascii() and text.isdecimal() else 0
+    if not 1 <= known <= 64:
         raise QueueError(
-            f"the queue has {known} shards, but this client was made with shards={count}; use {known}, because the "
+            f"the key {prefix}:shards holds {text!r}, but it must be a number of shards from 1 to 64; "
+            "`worker doctor --repair` with the redis.shards of the workers corrects it"
+        )
+    if known != count:
+        has = f"{known} {'shard' if known == 1 else 'shards'}"
+        raise QueueError(
+            f"the queue has {has}, but this client was made with shards={count}; use {known}, because the "
             "number is fixed when a queue is created"
         )
     shards.agreed = True

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mission_core::humanize::count;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use uuid::Uuid;
 
@@ -49,14 +50,25 @@ pub enum QueueError {
     },
     /// The queue in Redis has another number of shards than this process believes.
     #[error(
-        "the queue has {stored} shards, but redis.shards (MISSION_SHARDS) is {set}; set it to \
-         {stored}, because the number is fixed when a queue is created"
+        "the queue has {}, but redis.shards (MISSION_SHARDS) is {set}; set it to {stored}, because \
+         the number is fixed when a queue is created", count(*stored as u64, "shard")
     )]
     Shards {
         /// The number in Redis.
         stored: usize,
         /// The number that was set.
         set: usize,
+    },
+    /// The key with the number of shards does not hold one.
+    #[error(
+        "the key {key} holds {stored:?}, but it must be a number of shards from 1 to {MAX_SHARDS}; \
+         `worker doctor --repair` with the redis.shards (MISSION_SHARDS) of the workers corrects it"
+    )]
+    ShardsUnreadable {
+        /// The key.
+        key: String,
+        /// The text that it holds.
+        stored: String,
     },
     /// Redis does not answer, or cannot work at the moment. Trying again later can help.
     #[error("Redis is unavailable for {command} ({reason}); {remedy}")]
@@ -280,6 +292,12 @@ impl QueueError {
             _ => matches!(error.code(), Some("PROTOCOL" | "SCRIPT")),
         };
         if fault { Self::Script { script, reason } } else { unavailable(reason) }
+    }
+
+    /// Returns whether the number of shards has to be corrected first.
+    #[must_use]
+    pub const fn is_about_shards(&self) -> bool {
+        matches!(self, Self::Shards { .. } | Self::ShardsUnreadable { .. })
     }
 
     /// Returns whether trying again later can help.

@@ -98,6 +98,30 @@ impl Shards {
         }
     }
 
+    /// Stores the number of shards again if somebody has removed it.
+    pub(crate) async fn keep_count(&self) -> Result<(), QueueError> {
+        if self.agreed.initialized() && self.all.len() > 1 {
+            self.first().keep_shard_count(self.all.len()).await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces a number of shards that cannot be read, unless more shards have been used than this
+    /// process believes in.
+    pub(crate) async fn repair_count(&self) -> Result<(), QueueError> {
+        let set = self.all.len();
+        match self.first().shard_count().await {
+            Err(QueueError::ShardsUnreadable { .. }) => {
+                let stored = self.first().shards_seen().await;
+                if stored > set {
+                    return Err(QueueError::Shards { stored, set });
+                }
+                self.first().replace_shard_count(set).await
+            }
+            found => found.map(|_| ()),
+        }
+    }
+
     /// Returns the shard of a gateway.
     pub(crate) async fn of_lane(&self, lane: Uuid) -> Result<&Arc<Scripts>, QueueError> {
         self.check(false).await?;

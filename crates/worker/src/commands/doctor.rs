@@ -2,11 +2,12 @@
 //! remedies.
 
 mod gateways;
+mod shards;
 mod wounds;
 
 use mission_jobs::queue::views::explain::clock_ahead;
 use mission_jobs::queue::{
-    Counts, Filter, MAX_PAGE, PlainSecrets, Server, Slots, WorkerRecord, evicts,
+    Counts, Filter, MAX_PAGE, Pause, PlainSecrets, Server, Slots, WorkerRecord, evicts,
 };
 use mission_jobs::{Queue, QueueError, State};
 use serde::Serialize;
@@ -58,6 +59,12 @@ impl Finding {
 pub async fn run(settings: &Settings, output: Output, repair: bool) -> Result<(), Exit> {
     with_store(settings, RedisRole::Command, async |store| {
         let mut findings = vec![configuration(settings)];
+        let away = shards::away(&store.queue).await?;
+        if !away.is_empty() {
+            findings.extend(shards::check(settings, store, &away, repair).await);
+            output.print_all(&findings, in_words);
+            return Err(Exit::UNREACHABLE);
+        }
         if repair {
             findings.push(wounds::repair(&store.queue).await?);
         }
@@ -81,19 +88,28 @@ async fn check(
     let private = store.private_url.is_some();
     let recorded = queue.record_counts().await?;
     let secrets = secrets(settings, private, recorded, queue.plain_secrets().await?);
-    findings.extend([redis(&server, private), durability(&server), secrets]);
-    findings.extend(memory(&server));
-    findings.extend(replicas(&server));
+    findings.extend(of_server(&server, private));
+    findings.push(secrets);
     findings.extend(jobs(queue, &queue.counts().await?));
     findings.extend(clock(queue).await?);
-    for paused in queue.paused().await? {
-        findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
-    }
+    findings.extend(queue.paused().await?.iter().map(paused));
     findings.extend(gateways::check(settings, queue).await?);
     findings.extend(queue.workers().await?.iter().filter_map(drained));
     findings.extend(slots(&queue.slots().await?));
     findings.push(worker(settings).await);
     Ok(())
+}
+
+/// Checks the server of the first shard.
+fn of_server(server: &Server, private: bool) -> Vec<Finding> {
+    let mut findings = vec![redis(server, private), durability(server)];
+    findings.extend(memory(server));
+    findings.extend(replicas(server));
+    findings
+}
+
+fn paused(pause: &Pause) -> Finding {
+    Finding::new("pause", Grade::Warning, pause::in_words(pause))
 }
 
 fn configuration(settings: &Settings) -> Finding {

@@ -11,7 +11,7 @@ use mission_core::Backoff;
 use mission_core::apply::Applier;
 use mission_http::proxy::Proxies;
 use mission_http::{AccessSettings, Door, ServerSettings};
-use mission_jobs::queue::{QueueError, evicts};
+use mission_jobs::queue::evicts;
 use mission_jobs::{Claimed, Keep, Queue, RetryPolicy, RunResult, State};
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,7 +40,7 @@ pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
     with_store(settings, RedisRole::Worker, async |Store { queue, .. }| {
-        let dead_before = if until_idle { dead(queue, stopping.clone()).await } else { 0 };
+        let dead_before = if until_idle { dead(queue, stopping.clone()).await? } else { 0 };
         if until_idle {
             tokio::spawn(stop_when_idle(queue.clone(), stop));
         }
@@ -133,7 +133,7 @@ async fn check_redis(
                 Ok(policy) => break policy,
                 Err(error) => error,
             },
-            Err(error @ QueueError::Shards { .. }) => return Err(Exit::usage(error)),
+            Err(error) if error.is_about_shards() => return Err(Exit::usage(error)),
             Err(error) => error,
         };
         faults += 1;
@@ -239,14 +239,16 @@ async fn stop_when_idle(queue: Queue, stop: watch::Sender<bool>) {
 }
 
 /// Returns the number of dead jobs. Waits for Redis, as the worker itself does.
-async fn dead(queue: &Queue, stopping: watch::Receiver<bool>) -> u64 {
+async fn dead(queue: &Queue, stopping: watch::Receiver<bool>) -> Result<u64, Exit> {
     while !*stopping.borrow() {
-        if let Ok(counts) = queue.counts().await {
-            return counts.of(State::Dead);
+        match queue.counts().await {
+            Ok(counts) => return Ok(counts.of(State::Dead)),
+            Err(error) if error.is_about_shards() => return Err(Exit::usage(error)),
+            Err(error) => debug!(%error, "counting dead jobs failed"),
         }
         sleep(IDLE_CHECK).await;
     }
-    0
+    Ok(0)
 }
 
 async fn has_failed(queue: &Queue, dead_before: u64) -> bool {

@@ -107,6 +107,8 @@ impl Queue {
     /// Repairs what can be derived from other keys, and moves out of the way what cannot be read,
     /// with all that it holds. Workers may run meanwhile. Returns what was repaired.
     pub async fn repair(&self, by: &Author) -> Result<Wounds, QueueError> {
+        self.shards.repair_count().await?;
+        self.shards.check(false).await?;
         self.go_through_all(Some(by)).await
     }
 

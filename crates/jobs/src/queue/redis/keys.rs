@@ -200,6 +200,11 @@ impl Keys {
         Self { prefix: format!("{{{queue}{number}}}") }
     }
 
+    /// Returns the keys of another shard of the queue whose first shard this is.
+    pub(crate) fn of_shard(&self, shard: usize) -> Self {
+        Self::of(self.prefix.trim_matches(['{', '}']), shard)
+    }
+
     /// Returns the prefix of all keys, which is also the only key that is passed to a script.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix

@@ -26,7 +26,11 @@ pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
         {
             tracing::warn!(%error, "sweep failed");
         }
-        if shared.shard > 0 {
+        if shared.shard == 0 {
+            if let Err(error) = shared.shards.keep_count().await {
+                tracing::warn!(%error, "keeping the number of shards failed");
+            }
+        } else {
             // If the first shard hangs, this one goes on without it.
             let copied = timeout(PAUSES, shared.shards.copy_pauses(&shared.scripts)).await;
             if let Ok(Err(error)) = copied {

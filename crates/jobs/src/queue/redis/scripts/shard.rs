@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::{Value, cmd, pipe};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{CLOCK, Scripts, lua, millis};
@@ -12,14 +14,17 @@ use crate::queue::error::QueueError;
 use crate::queue::redis::connection::Connection;
 use crate::queue::redis::functions::Functions;
 use crate::queue::redis::keys::Keys;
+use crate::queue::shards::MAX_SHARDS;
+
+/// The longest time to look whether a shard has been used.
+const LOOK: Duration = Duration::from_secs(2);
 
 impl Scripts {
     /// Makes the shards of a queue. The first has this connection.
     pub(crate) fn shards(queue: &str, connection: &Arc<Connection>, count: usize) -> Vec<Self> {
         let functions = Arc::new(Functions::new(CLOCK, lua::ALL));
         let shard = |number| {
-            let own =
-                if number == 0 { Arc::clone(connection) } else { connection.for_shard() };
+            let own = if number == 0 { Arc::clone(connection) } else { connection.for_shard() };
             Self::of(Keys::of(queue, number), Arc::clone(&functions), own)
         };
         (0..count).map(shard).collect()
@@ -53,11 +58,35 @@ impl Scripts {
         let mut ask = cmd("MGET");
         ask.arg(self.keys.shards()).arg(self.keys.layout());
         let (stored, layout): (Option<String>, Option<String>) = self.read("shards", &ask).await?;
-        // A queue of one shard does not say so.
-        Ok(match stored {
-            Some(stored) => Some(stored.parse().unwrap_or_default()),
-            None => layout.map(|_| 1),
-        })
+        if let Some(stored) = stored {
+            let count = stored.parse().ok().filter(|count| (1..=MAX_SHARDS).contains(count));
+            let unreadable = || QueueError::ShardsUnreadable { key: self.keys.shards(), stored };
+            return count.ok_or_else(unreadable).map(Some);
+        }
+        // A queue of one shard does not say so. One of several whose number was removed has others.
+        Ok(if layout.is_some() { Some(self.shards_seen().await) } else { None })
+    }
+
+    /// Returns the number of shards that have been used, by their keys. Those that cannot be
+    /// reached now count as unused.
+    pub(crate) async fn shards_seen(&self) -> usize {
+        let connection = self.connection.for_shard();
+        let is_used = async |number| {
+            let mut ask = cmd("EXISTS");
+            ask.arg(self.keys.of_shard(number).layout());
+            let answer = connection.request(async |mut redis| ask.query_async(&mut redis).await);
+            matches!(timeout(LOOK, answer).await, Ok(Ok(true)))
+        };
+        if !is_used(1).await {
+            return 1;
+        }
+        let used = join_all((2..MAX_SHARDS).map(is_used)).await;
+        used.iter().rposition(|used| *used).map_or(2, |last| last + 3)
+    }
+
+    /// Replaces the number of shards.
+    pub(crate) async fn replace_shard_count(&self, count: usize) -> Result<(), QueueError> {
+        self.read("shards", cmd("SET").arg(self.keys.shards()).arg(count)).await
     }
 
     /// Stores the number of shards of a new queue, unless another process has. Returns the number
@@ -66,7 +95,7 @@ impl Scripts {
         let mut set = cmd("SET");
         set.arg(self.keys.shards()).arg(count).arg("NX");
         let _: Value = self.read("shards", &set).await?;
-        Ok(self.shard_count().await?.unwrap_or_default())
+        Ok(self.shard_count().await?.unwrap_or(1))
     }
 
     /// Asks this shard for anything.
