@@ -153,6 +153,7 @@ impl QueueClientError {
     /// Returns whether the error concerns one job, so that the same request may succeed for others.
     pub const fn is_of_one_job(&self) -> bool {
         !self.is_unavailable()
+            && !matches!(self, Self::Queue(error) if error.is_about_shards())
             && !matches!(self, Self::Api(ClientError::Forbidden(_) | ClientError::Strange { .. }))
     }
 }
