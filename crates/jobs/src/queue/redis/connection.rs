@@ -76,8 +76,8 @@ impl Connection {
         Self { response_timeout: self.response_timeout, ..self.for_blocking() }
     }
 
-    /// Returns the connection for another shard of the same queue. In a cluster it is one of its own,
-    /// because a client that waits for a node that hangs serves no other node meanwhile.
+    /// Returns the connection for another shard of the same queue. In a cluster it is one of its
+    /// own, because a client that waits for a node that hangs serves no other node meanwhile.
     pub(crate) fn for_shard(self: &Arc<Self>) -> Arc<Self> {
         match self.target.address {
             Address::Cluster(_) => Arc::new(self.another()),
