@@ -192,7 +192,10 @@ impl Model {
         job.freeable = job.state == State::Blocked && end.signal == "blocked";
         let job = job.clone();
         let known = self.records.connections.get(&job.lane);
-        if job.freeable && known.is_some_and(|known| Some(known.changed) >= job.started_at) {
+        if job.freeable
+            && known
+                .is_some_and(|known| known.document != id && Some(known.changed) >= job.started_at)
+        {
             // It has run with a connection that is not the gateway's any more.
             self.job(id).freed = false;
             self.go(id, State::Ready, More::default());

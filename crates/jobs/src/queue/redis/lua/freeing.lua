@@ -18,10 +18,11 @@ local function refused_by(lane, by, most)
   return ids
 end
 
--- Whether a job has run with a connection that is not the gateway's any more.
+-- Whether a job has run with a connection that is not the gateway's any more. One that has brought the
+-- present one has run with it, even if it began in the same millisecond.
 local function has_reconnected(job)
   local known = connection(job.lane)
-  return known and (known.changed or 0) >= (job.started_at or 0)
+  return known and known.document ~= job.id and (known.changed or 0) >= (job.started_at or 0)
 end
 
 -- Makes jobs ready that the gateway of a lane had refused by that time. Each of them is tried once
