@@ -57,7 +57,7 @@ async fn migrate(Store { queue, .. }: &Store, output: Output, dry_run: bool) -> 
         };
         if !absent.is_empty() {
             let ids = count(absent.len() as u64, "id");
-            left += &format!("\n{ids} of jobs that somebody had removed were dropped.");
+            left.extend(["\n", &ids, " of jobs that somebody had removed were dropped."]);
         }
         let moved = count(migrated.moved, "job");
         let jobs = by_state(&jobs, "no jobs");
