@@ -202,8 +202,17 @@ async fn a_sync_brings_no_agent_back_that_a_cleanup_beside_it_deletes() {
         report(&apply(&applier, &[job(&ada)]).await[0]);
         let before = roster(&gateway);
         // The queue lets a sync run that it gave away before the cleanup came.
-        report(&apply(&applier, &[job(&cleanup)]).await[0]);
+        gateway.inject(Fault::on("agents.delete", Action::Delay(300)));
+        let applier = Arc::new(applier);
+        let deleting = {
+            let (applier, job) = (Arc::clone(&applier), job(&cleanup));
+            tokio::spawn(async move { applier.apply("2", &job, &Arc::default()).await.outcome })
+        };
+        assert!(
+            gateway.wait_for(|calls| calls.iter().any(|call| call.method == "agents.delete")).await
+        );
         report(&apply(&applier, &[job(&sync)]).await[0]);
+        report(&deleting.await.unwrap());
         assert_eq!(roster(&gateway), before - 1, "{profile}");
 
         report(&apply(&applier, &[job(&ada)]).await[0]);

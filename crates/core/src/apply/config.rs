@@ -33,7 +33,8 @@ pub(super) async fn converge(
     }
     let group_commit = &call.client().group_commit;
     let shared: Arc<[DesiredAgent]> = desired.into();
-    let submit = || group_commit.submit(Arc::clone(&shared), Arc::clone(call.journal()));
+    let begun = flow.begun;
+    let submit = || group_commit.submit(Arc::clone(&shared), Arc::clone(call.journal()), begun);
     let mut commit = submit();
     drop(announcement);
     let committed = loop {

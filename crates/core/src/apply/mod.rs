@@ -32,6 +32,7 @@ mod workspace;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::applied::Applied;
@@ -169,6 +170,8 @@ const NO_URL: &str =
 struct Flow<'a> {
     applier: &'a Applier,
     call: &'a Call,
+    /// The time when the run began.
+    begun: Instant,
     /// The shape of the gateway's config, once a stage has converged it.
     shape: Option<Shape>,
     /// The keys and files that this run and those before it have applied.
@@ -178,7 +181,14 @@ struct Flow<'a> {
 
 impl<'a> Flow<'a> {
     fn new(applier: &'a Applier, call: &'a Call) -> Self {
-        Self { applier, call, shape: None, applied: Applied::default(), report: Report::default() }
+        Self {
+            applier,
+            call,
+            begun: Instant::now(),
+            shape: None,
+            applied: Applied::default(),
+            report: Report::default(),
+        }
     }
 
     /// Returns the report, with the cost of the run, and the gateway as it presented itself.

@@ -24,7 +24,6 @@ pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Resu
     flow.applied.files =
         wanted.applied.as_ref().map(|known| known.files.clone()).unwrap_or_default();
     let claim = ownership::claim(flow.call, subject(wanted))?;
-    flow.call.client().group_commit.note_wanted(&wanted.keys.agent_id);
     warn_of_shadowed_heartbeats(flow, &config, wanted);
     if let Some(folder) = entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
         flow.skip(

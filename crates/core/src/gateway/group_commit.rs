@@ -26,9 +26,8 @@ use crate::single_flight::SingleFlight;
 /// The time for which a writer waits for announced runs. On a slow gateway they arrive seconds
 /// apart, and each write that is saved outweighs the wait.
 const GATHERING: Duration = Duration::from_secs(3);
-/// The most deleted agents that are remembered, and for how long: longer than any sync runs.
+/// The most deleted agents that are remembered.
 const DELETED: usize = 1000;
-const DELETED_SINCE: Duration = Duration::from_secs(15 * 60);
 /// The time for which a list of sessions waits for session writes in flight. A gateway that took 65
 /// ms for each write took 3 s for a list; it is busy with the writes all that time anyway.
 const WRITING: Duration = Duration::from_secs(10);
@@ -82,6 +81,8 @@ pub(crate) struct PendingChange {
     pub(crate) desired: Arc<[DesiredAgent]>,
     /// The journal of the run's job.
     pub(crate) journal: Arc<Journal>,
+    /// The time when the run began.
+    begun: Instant,
     /// The agents that cannot be written, with the reasons. The others are written all the same.
     pub(crate) faults: BTreeMap<String, GatewayError>,
     /// The parts written for it so far, for the report.
@@ -144,10 +145,12 @@ impl GroupCommit {
         &self,
         desired: Arc<[DesiredAgent]>,
         journal: Arc<Journal>,
+        begun: Instant,
     ) -> oneshot::Receiver<CommitResult> {
         let (answer, result) = oneshot::channel();
         let (faults, written) = Default::default();
-        let change = PendingChange { desired, journal, faults, written, is_new: false, answer };
+        let change =
+            PendingChange { desired, journal, begun, faults, written, is_new: false, answer };
         self.pending.lock().expect("no panic happens under this lock").push(change);
         result
     }
@@ -181,25 +184,19 @@ impl GroupCommit {
         deleted.push_back((agent.to_owned(), Instant::now()));
     }
 
-    /// Records that a provisioning makes an agent, whether it was deleted before or not.
-    pub(crate) fn note_wanted(&self, agent: &str) {
-        let mut deleted = self.deleted.lock().expect("no panic happens under this lock");
-        deleted.retain(|(other, _)| other != agent);
-    }
-
     /// Moves the pending changes into the batch, except those that conflict with one in it, and
-    /// without the heartbeats of deleted agents.
+    /// without the heartbeats of agents that were deleted since their runs began.
     pub(crate) fn take_into(&self, batch: &mut Vec<PendingChange>) {
         let mut pending = self.pending.lock().expect("no panic happens under this lock");
         let deleted = self.deleted.lock().expect("no panic happens under this lock");
-        let is_gone = |agent: &DesiredAgent| {
-            let mut lately = deleted.iter().filter(|(_, at)| at.elapsed() < DELETED_SINCE);
-            agent.name.is_none() && lately.any(|(id, _)| *id == agent.id)
-        };
         for mut change in std::mem::take(&mut *pending) {
+            let is_gone = |agent: &DesiredAgent| {
+                let mut since = deleted.iter().filter(|(_, at)| *at > change.begun);
+                agent.name.is_none() && since.any(|(id, _)| *id == agent.id)
+            };
             if change.desired.iter().any(is_gone) {
-                let rest = change.desired.iter().filter(|agent| !is_gone(agent));
-                change.desired = rest.cloned().collect();
+                let rest = change.desired.iter().filter(|agent| !is_gone(agent)).cloned();
+                change.desired = rest.collect();
             }
             if batch.iter().any(|other| other.conflicts_with(&change)) {
                 pending.push(change);
