@@ -6,7 +6,7 @@
 //! The expected end is computed by `checker` from what was sent and what people did, and by nothing
 //! that the queue or its model use. The seeds are printed when a history fails; the same seed gives
 //! the same steps, at slightly different moments. `MISSION_NEWEST_SEED` sets the first seed, and
-//! `MISSION_NEWEST_HISTORIES` the number of histories.
+//! `MISSION_NEWEST_HISTORIES` the number of histories; without them the same six are played.
 //!
 //! | File | Contents |
 //! |---|---|
@@ -59,7 +59,7 @@ const AGENTS: usize = 6;
 const FOREIGN: &str = "gardener";
 /// The maximum time until everything is quiet.
 const PATIENCE: Duration = Duration::from_secs(90);
-const HISTORIES: u64 = 10;
+const HISTORIES: u64 = 6;
 const AT_ONCE: usize = 3;
 
 #[derive(Default)]
@@ -74,7 +74,7 @@ struct Count {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_ends_as_the_newest_generation_says() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
-    let first = number("MISSION_NEWEST_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000));
+    let first = number("MISSION_NEWEST_SEED").unwrap_or(100);
     let histories = number("MISSION_NEWEST_HISTORIES").unwrap_or(HISTORIES);
     let (began, turns) = (Instant::now(), Arc::new(Semaphore::new(AT_ONCE)));
     let mut running = JoinSet::new();
