@@ -21,7 +21,7 @@ use crate::connections::documented_user;
 use crate::documents::cleanup;
 use crate::worker::{Runs, Worker, by, eventually, look, notified, put, reached, short_lease};
 
-/// What layouts 1 and 2 have left.
+/// The keys that layouts 1 and 2 have left.
 const FIXTURES: [&str; 2] =
     [include_str!("migration/layout1.json"), include_str!("migration/layout2.json")];
 /// The key that one document of layout 1 is sealed with.

@@ -37,7 +37,7 @@ const ONCE: [(&str, &str); 12] = [
 /// The number of servers that are wounded at the same time.
 const SERVERS: usize = 8;
 
-/// What happens to a key.
+/// A damage to a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Wound {
     Removed,
@@ -57,7 +57,7 @@ async fn ask<T: FromRedisValue>(redis: &mut MultiplexedConnection, command: &Cmd
     command.query_async(redis).await.unwrap()
 }
 
-/// How the first run of a job ends, by its agent.
+/// Ends the first run of a job, by its agent.
 async fn first_run(agent: u128) -> RunResult {
     match agent {
         2 => transient(),

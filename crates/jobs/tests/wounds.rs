@@ -245,7 +245,7 @@ async fn a_layout_that_was_lost_or_spoilt_does_not_begin_the_numbers_anew() {
     all_done(&queue, &jobs, "after the repair").await;
 }
 
-/// How many jobs of a state the queue counts, and its gateways together.
+/// Returns the number of jobs of a state as the queue counts them, and as its gateways do together.
 async fn counted(queue: &Queue, state: State) -> [u64; 2] {
     let gateways = queue.gateways(100).await.unwrap();
     let of_gateways = gateways.iter().map(|gateway| gateway.jobs.of(state)).sum();

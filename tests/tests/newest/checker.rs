@@ -42,7 +42,7 @@ pub struct Since {
     order: usize,
 }
 
-/// What is wanted of an agent in the end.
+/// The state that is wanted of an agent in the end.
 #[derive(Debug, Default)]
 pub struct Wanted {
     pub phase: Phase,

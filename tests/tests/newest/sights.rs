@@ -1,4 +1,4 @@
-//! What a gateway shows of an agent when everything is quiet.
+//! The sight of an agent that a gateway shows when everything is quiet.
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ pub enum Kind {
 /// A fault in a document that no retry repairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bad {
-    /// Its template cannot be rendered.
+    /// A template that cannot be rendered.
     Template,
     /// Gateways refuse its heartbeat.
     Heartbeat,

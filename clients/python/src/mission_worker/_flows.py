@@ -5,47 +5,25 @@ A flow yields `Command`s and receives their answers, or an error is thrown at it
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 from uuid import UUID
 
 from . import wire
-from .errors import ConnectionLost, JobNotFound, NotReplicated, QueueError, ScriptMissing
+from ._requests import Command, Flow, Stream, Together, milliseconds, read_events, run_script
+from .errors import ConnectionLost, JobNotFound, NotReplicated, QueueError
 from .event import Event, resume
 from .job import Gateway
 from .record import Enqueued, JobRecord, StoredConnection
 from .seal import Keyring
-from .wire import Document, Keys, Script, Shards, When
+from .wire import Document, Keys, Shards, When
 
-_BLOCK = 2.0
-_BATCH = 100
 _GROUP_BATCH = 16
 _MOMENT = 0.1
 _WAIT_MS = 1000
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command for Redis."""
-
-    words: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Together:
-    """Commands that go to one Redis over one connection, one after the other. The answer has that of each."""
-
-    key: str
-    commands: tuple[tuple[Any, ...], ...]
-
-
-_Result = TypeVar("_Result")
-Flow: TypeAlias = "Generator[Command | Together, Any, _Result]"
-Stream: TypeAlias = "Generator[Command | Together | Event, Any, None]"
 
 
 def enqueue(
@@ -79,10 +57,10 @@ def enqueue(
 def _enqueue(keys: Keys, ids: Sequence[UUID], jobs: Sequence[Sequence[Any]]) -> Flow[list[Enqueued]]:
     words = [wire.WIRE_VERSION, *(value for job in jobs for value in job)]
     try:
-        return wire.enqueued(ids, (yield from _script(wire.ENQUEUE, keys, words)))
+        return wire.enqueued(ids, (yield from run_script(wire.ENQUEUE, keys, words)))
     except ConnectionLost:
         # The request may have succeeded anyway. The jobs keep their ids, and an id is stored once.
-        again = _script(wire.ENQUEUE, keys, words)
+        again = run_script(wire.ENQUEUE, keys, words)
     return wire.enqueued(ids, (yield from again))
 
 
@@ -176,9 +154,9 @@ def put_gateway(
     yield from _agree(shards, creates=True)
     keys = shards.of(words[3])
     try:
-        return wire.stored_connection((yield from _script(wire.CONNECTION, keys, words)))
+        return wire.stored_connection((yield from run_script(wire.CONNECTION, keys, words)))
     except ConnectionLost:
-        again = _script(wire.CONNECTION, keys, words)
+        again = run_script(wire.CONNECTION, keys, words)
     return wire.stored_connection((yield from again))
 
 
@@ -189,7 +167,7 @@ def forget_gateway(shards: Shards, gateway: UUID | str, force: bool, by: str, wh
     keys = shards.of(words[3])
     place: str | None = ""
     while place is not None:
-        place = wire.forgotten(gateway, (yield from _script(wire.FORGET, keys, [*words, place])))
+        place = wire.forgotten(gateway, (yield from run_script(wire.FORGET, keys, [*words, place])))
 
 
 def get(shards: Shards, job_id: UUID | str) -> Flow[JobRecord | None]:
@@ -200,7 +178,7 @@ def get(shards: Shards, job_id: UUID | str) -> Flow[JobRecord | None]:
 
 
 def _get(keys: Keys, known: UUID) -> Flow[JobRecord | None]:
-    answer = yield from _script(wire.GET, keys, [str(known)])
+    answer = yield from run_script(wire.GET, keys, [str(known)])
     return JobRecord.read(known, *wire.stored(answer))
 
 
@@ -223,7 +201,7 @@ def wait(shards: Shards, job_id: UUID | str, timeout: float, block: float) -> Fl
             left = look_again - time.monotonic()
             if left <= 0:
                 break
-            found = yield from _read(keys, cursor, min(left, block))
+            found = yield from read_events(keys, cursor, min(left, block))
             for cursor, fields in found:  # noqa: B007 - where the last one stands is wanted
                 heard = heard or (fields is not None and str(job.id).encode() in fields.get("event", b""))
         if not heard and time.monotonic() >= until:
@@ -261,7 +239,7 @@ def events(shards: Shards, after: str | None, timeout: float | None, block: floa
         if left <= 0:
             return
         shard, pause = next(turns)
-        found = yield from _read(shards.all[shard], ids[shard], min(pause, left))
+        found = yield from read_events(shards.all[shard], ids[shard], min(pause, left))
         for entry, fields in found:
             ids[shard] = entry
             events_of_entry = Event.read(entry, fields) if fields else []
@@ -311,7 +289,7 @@ def consume(
             return
         shard, pause = next(turns)
         member = members[shard]
-        blocking = ("BLOCK", _ms(min(pause, left))) if pause else ()
+        blocking = ("BLOCK", milliseconds(min(pause, left))) if pause else ()
         found = wire.entries((yield Command((*read, *blocking, "STREAMS", member.keys.events, ">"))))
         if found:
             yield from _deliver(member, found)
@@ -349,18 +327,6 @@ def _ack(keys: Keys, group: str, entries: Sequence[str]) -> Flow[int]:
     return int(answer)
 
 
-def _script(script: Script, keys: Keys, words: Sequence[Any]) -> Flow[Any]:
-    with contextlib.suppress(ScriptMissing):
-        return (yield Command(("EVALSHA", script.sha1, 1, keys.prefix, *words)))
-    return (yield Command(("EVAL", script.text, 1, keys.prefix, *words)))
-
-
-def _read(keys: Keys, cursor: str, pause: float) -> Flow[list[tuple[str, dict[str, bytes] | None]]]:
-    blocking = ("BLOCK", _ms(pause)) if pause else ()
-    answer = yield Command(("XREAD", "COUNT", _BATCH, *blocking, "STREAMS", keys.events, cursor))
-    return wire.entries(answer)
-
-
 def _create_group(keys: Keys, group: str, start: str) -> Flow[None]:
     try:
         yield Command(("XGROUP", "CREATE", keys.events, group, resume(start)[0], "MKSTREAM"))
@@ -373,7 +339,16 @@ def _take_over(member: _Member, consumer: str, idle: float) -> Generator[Command
     """Deliver events that members have not acknowledged for that time. Returns whether there were any."""
     cursor, any_found = "0-0", False
     while True:
-        words = ("XAUTOCLAIM", member.keys.events, member.group, consumer, _ms(idle), cursor, "COUNT", _GROUP_BATCH)
+        words = (
+            "XAUTOCLAIM",
+            member.keys.events,
+            member.group,
+            consumer,
+            milliseconds(idle),
+            cursor,
+            "COUNT",
+            _GROUP_BATCH,
+        )
         answer = yield Command(words)
         found = [wire.entry(item) for item in answer[1] if item]
         any_found = any_found or bool(found)
@@ -391,13 +366,3 @@ def _deliver(member: _Member, found: Sequence[tuple[str, dict[str, bytes] | None
         if not events_of_entry:
             # It was removed from the stream since, or is not an event: no member will ever acknowledge it.
             yield from _ack(member.keys, member.group, [cursor])
-
-
-def blocking(socket_timeout: float | None) -> float:
-    """Return the time that one command may block: less than the client library waits for an answer."""
-    return _BLOCK if not socket_timeout else min(_BLOCK, socket_timeout / 2)
-
-
-def _ms(seconds: float) -> int:
-    # Redis reads 0 as no limit.
-    return max(1, round(seconds * 1000))

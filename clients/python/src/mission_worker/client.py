@@ -11,8 +11,8 @@ from uuid import UUID
 import redis
 from redis.exceptions import RedisError
 
-from . import _flows
-from ._flows import Command, Flow, Stream, Together
+from . import _flows, _requests
+from ._requests import Command, Flow, Stream, Together
 from .errors import MissionError, translate
 from .event import Event
 from .job import Gateway
@@ -43,7 +43,7 @@ class Client:
         # The types of the client library differ between versions.
         self._execute: Any = redis.execute_command
         settings: Any = getattr(redis, "get_connection_kwargs", dict)
-        self._block = _flows.blocking(settings().get("socket_timeout"))
+        self._block = _requests.blocking(settings().get("socket_timeout"))
 
     @classmethod
     def from_url(

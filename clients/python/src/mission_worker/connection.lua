@@ -77,9 +77,10 @@ end
 --
 -- A script checks before it writes, because Redis does not undo what a failing script has done.
 -- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
--- the end of every script, even a failing one. Jobs and lanes are stored as MessagePack maps,
--- because a whole map costs Redis less than a few fields of a hash. Fields without a value are left
--- out of them, as are the numbers of a lane that are 0.
+-- the end of every script, even a failing one. Heads of jobs and records are binary. Lanes, and the
+-- fields of a job that its head does not have, are MessagePack maps, because a whole map costs Redis
+-- less than a few fields of a hash. Fields without a value are left out of them, as are the numbers
+-- of a lane that are 0.
 
 local call = redis.call
 -- The time of the call in ms, also as text.

@@ -387,14 +387,6 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_in_use_is_and_several_are() {
-        let [one, two] = [1, 2].map(|number| InUse::Agents(number).to_string());
-        assert!(one.starts_with("1 of its agents is not deleted; enqueue"), "{one}");
-        assert!(two.starts_with("2 of its agents are not deleted; enqueue"), "{two}");
-        assert!(InUse::Running(1).to_string().contains("pause the gateway"));
-    }
-
-    #[test]
     fn a_fault_of_the_script_is_not_worth_waiting_for() {
         for code in ["PROTOCOL", "SCRIPT", "WRONGTYPE"] {
             assert!(!sorted(code).is_unavailable(), "{code}");

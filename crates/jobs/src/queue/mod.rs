@@ -98,7 +98,7 @@ pub struct Queue {
     connection: Arc<Connection>,
     shards: Arc<Shards>,
     keyring: Arc<Keyring>,
-    /// How the claims of each shard go in this process.
+    /// The state of the claims of each shard in this process.
     claims: Arc<[ClaimLoop]>,
     following: Arc<Following>,
 }

@@ -149,3 +149,16 @@ impl Queue {
 fn of_its(number: u64, what: &str) -> String {
     format!("{number} of its {what}s {}", if number == 1 { "is" } else { "are" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_in_use_is_and_several_are() {
+        let [one, two] = [1, 2].map(|number| InUse::Agents(number).to_string());
+        assert!(one.starts_with("1 of its agents is not deleted; enqueue"), "{one}");
+        assert!(two.starts_with("2 of its agents are not deleted; enqueue"), "{two}");
+        assert!(InUse::Running(1).to_string().contains("pause the gateway"));
+    }
+}

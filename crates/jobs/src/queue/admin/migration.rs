@@ -22,8 +22,7 @@ const AT_ONCE: usize = 50;
 const FIRST: &str = "1";
 const SECOND: &str = "2";
 const PRESENT: &str = "3";
-/// What the layout in Redis begins with while a move is under way, before the number of the old
-/// one.
+/// The beginning of the layout in Redis while a move is under way, before the number of the old one.
 const MOVING: &str = "migrating from ";
 
 /// The layout of a queue's keys.

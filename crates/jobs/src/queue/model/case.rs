@@ -219,8 +219,7 @@ impl<'a> Case<'a> {
 
     async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Checked {
         let before: Vec<Uuid> = self.model.jobs.keys().copied().collect();
-        let envelopes: Vec<Envelope> =
-            jobs.iter().map(|(envelope, _, _)| envelope.clone()).collect();
+        let envelopes: Vec<_> = jobs.iter().map(|(envelope, ..)| envelope.clone()).collect();
         let answer = self.bench.scripts.enqueue(&envelopes).await?;
         let models: Vec<_> = jobs.into_iter().map(|(_, job, new)| (job, new)).collect();
         let expected = self.model.enqueue(&models).into_iter().map(|(id, state, replaced)| {

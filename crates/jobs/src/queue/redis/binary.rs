@@ -1,4 +1,4 @@
-//! What the scripts write in binary form: the heads of jobs, and the records of agents and
+//! Reads the binary forms that the scripts write: the heads of jobs, and the records of agents and
 //! connections. docs/protocol.md shows their places; `prelude.lua` and `writing.lua` read and write
 //! them.
 
@@ -12,7 +12,7 @@ const ID_LENGTH: usize = 36;
 /// The length of the numbers of a head.
 const FIXED: usize = 41;
 
-/// What a worker needs of a job's head.
+/// The part of a job's head that a worker needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) token: u64,

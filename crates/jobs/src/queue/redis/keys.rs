@@ -55,16 +55,15 @@ const NAMES: &[(&str, &str)] = &[
     // time of the change.
     ("blocked", "blocked:"),
     ("reconnected", "reconnected"),
-    // HASH: per subject the record of an agent, which is binary (see docs/protocol.md): seq and job (the number and the
-    // id of the newest job whose document was merged into it), generation, observed (the seq that
-    // a run has proven), phase (`deleting` or `deleted`; absent while the agent is wanted), while it
-    // is to be deleted since (the seq to which a cancellation returns) and gone (`yes` if it was
-    // deleted already), and ids
-    // of jobs whose documents have a part of it: desired, token, and what is owed once: f (force
-    // the bootstrap), r (reset the session), w (wake), p (provision). ZSET: the deleted ones, by
-    // the time of the deletion. ZSET: those whose records are gone, but not their lines, by the time
-    // when they went. ZSET per lane: ids of its agents with a record, by phase: 0
-    // deleting, 1 wanted, 2 deleted.
+    // HASH: per subject the record of an agent, which is binary (see docs/protocol.md): seq and job
+    // (the number and the id of the newest job whose document was merged into it), generation,
+    // observed (the seq that a run has proven), phase (`deleting` or `deleted`; absent while the
+    // agent is wanted), while it is to be deleted since (the seq to which a cancellation returns)
+    // and gone (if it was deleted already), and ids of jobs whose documents have a part of it:
+    // desired, token, and what is owed once: f (force the bootstrap), r (reset the session), w
+    // (wake), p (provision). ZSET: the deleted ones, by the time of the deletion. ZSET: those whose
+    // records are gone, but not their lines, by the time when they went. ZSET per lane: ids of its
+    // agents with a record, by phase: 0 deleting, 1 wanted, 2 deleted.
     ("agents", "agents"),
     ("deleted", "deleted"),
     ("remembered", "remembered"),

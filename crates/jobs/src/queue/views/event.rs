@@ -45,7 +45,7 @@ struct Together {
     jobs: Vec<Told>,
 }
 
-/// What an entry says of a job: id, kind, subject, number of runs, and number of runs that counted.
+/// The values that an entry has of a job: id, kind, subject, number of runs, and number of runs that counted.
 type Told = (String, String, String, u32, u32);
 
 /// Returns the events of an entry of the stream, each with its cursor. That of the last one is the

@@ -1,6 +1,5 @@
-//! What has to be made from the documents of a queue that has layout 1: the records of gateways and
-//! agents, which it does not have, and secrets that are sealed for their gateway in place of their
-//! job.
+//! Makes what a queue of layout 1 lacks from its documents: the records of gateways and agents, and
+//! secrets that are sealed for their gateway in place of their job.
 
 use mission_core::{Kind, json, records};
 use redis::{RedisResult, cmd, pipe};
